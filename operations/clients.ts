@@ -1,0 +1,179 @@
+import type { KubernetesObject, V1ObjectMeta } from "@kubernetes/client-node";
+
+/**
+ * The systems an operation may touch, behind one interface: real ones in `operations/clients/`, in-memory ones in the
+ * rehearsal and the tests. An operation never learns which it was given, so there is no second implementation of what happens.
+ */
+export interface Clients {
+  readonly proxmox: ProxmoxApi;
+  readonly rancher: RancherApi;
+  readonly kubernetes: KubernetesApi;
+  readonly ssh: Ssh;
+  readonly clock: Clock;
+  /** A line of progress for the operator (standard error in production). Never a secret. */
+  readonly log: (line: string) => void;
+}
+
+/** Time as a client, so that the rehearsal's hours pass in milliseconds and no test sleeps. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  sleep(milliseconds: number): Promise<void>;
+}
+
+/** A virtual machine as `GET cluster/resources?type=vm` lists it. */
+export interface VmSummary {
+  readonly vmId: number;
+  readonly name: string;
+  /** The Proxmox host that holds it. */
+  readonly host: string;
+  readonly status: "running" | "stopped";
+  readonly tags: readonly string[];
+}
+
+/** What identifies a live machine: read from its configuration, never from anything we recorded. */
+export interface VmIdentity extends VmSummary {
+  /** Upper-case MACs of its cards, in card order (net0 first). */
+  readonly macs: readonly string[];
+  /** Proxmox's own protection flag. */
+  readonly protection: boolean;
+}
+
+export interface ProxmoxApi {
+  /** All machines that the token can see. A token without VM.Audit sees none: `privileges` tells the difference. */
+  listVms(): Promise<readonly VmSummary[]>;
+  /** undefined when no such machine exists. */
+  readVm(host: string, vmId: number): Promise<VmIdentity | undefined>;
+  /** ACPI shutdown, awaited; true once the machine is off, false when it did not go off within the time. */
+  shutdownVm(host: string, vmId: number, timeoutSeconds: number): Promise<boolean>;
+  /** Hard stop, awaited. */
+  stopVm(host: string, vmId: number): Promise<void>;
+  /** Deletes the machine and the disks its configuration names (`purge=1`, unreferenced disks kept), awaited. */
+  deleteVm(host: string, vmId: number): Promise<void>;
+  /** A file inside the guest, through its agent. Throws while the agent does not answer. */
+  readGuestFile(host: string, vmId: number, path: string): Promise<string>;
+}
+
+/** A cluster's node as Rancher knows it. */
+export interface RancherNode {
+  /** `c-xxxxx:m-xxxxx` (Norman node) or `fleet-default/custom-xxxxxxxxxxxx` (CAPI Machine). */
+  readonly id: string;
+  /** The Kubernetes node's name; undefined until the machine has registered as one. */
+  readonly nodeName: string | undefined;
+  readonly state: string;
+  readonly roles: readonly Role[];
+}
+
+/** A registration token's parts. The token is a secret: never logged, only handed on over standard input. */
+export interface Registration {
+  readonly server: string;
+  readonly token: string;
+  /** sha256 of Rancher's CA certificate; undefined when its certificate is publicly trusted. */
+  readonly caChecksum: string | undefined;
+  /** rke1: the agent image that Rancher's own node command names; undefined otherwise. */
+  readonly agentImage: string | undefined;
+}
+
+export interface RancherApi {
+  /** Version as `v2.11.3`. */
+  version(): Promise<string>;
+  /** A token that works now: Rancher rotates them (default 30 days since 2.15), so none is ever stored. */
+  registration(): Promise<Registration>;
+  nodes(): Promise<readonly RancherNode[]>;
+  /** Removes the node from the cluster, and with it its etcd member. Absent is fine. */
+  removeNode(id: string): Promise<void>;
+}
+
+export type Role = "controlplane" | "etcd" | "worker";
+
+/** What names a kind of object to the API server; T is what comes back. */
+export interface Kind<T extends StoredObject = StoredObject> {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Only carries T; never set. */
+  readonly type?: T;
+}
+
+/** An object as the API server returns it: metadata is always there. */
+export type StoredObject = KubernetesObject & { metadata?: V1ObjectMeta };
+
+export interface KubernetesApi {
+  /** Server version as `v1.30.14`. */
+  version(): Promise<string>;
+  /** undefined when there is no such object, or no such kind in this cluster. */
+  read<T extends StoredObject>(kind: Kind<T>, name: string, namespace?: string): Promise<T | undefined>;
+  /** All objects of the kind, in one namespace or in all; empty when the cluster has no such kind. */
+  list<T extends StoredObject>(
+    kind: Kind<T>,
+    options?: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> },
+  ): Promise<readonly T[]>;
+  /** Throws ApiRefusal: `reason` AlreadyExists, or what a webhook or the server said. `dryRun` persists nothing. */
+  create<T extends StoredObject>(object: T, options?: { readonly dryRun?: boolean }): Promise<T>;
+  /** Needs `metadata.resourceVersion`; throws ApiRefusal with reason Conflict when someone wrote in between. */
+  replace<T extends StoredObject>(object: T): Promise<T>;
+  /** JSON merge patch (null removes). Throws ApiRefusal NotFound. */
+  patch<T extends StoredObject>(kind: Kind<T>, name: string, patch: object, namespace?: string): Promise<T>;
+  /** Foreground deletion, not awaited. Absent is fine. With `uid` only that very object. */
+  remove(kind: Kind, name: string, namespace?: string, options?: { readonly uid?: string }): Promise<void>;
+  /** The eviction API, which honours disruption budgets. */
+  evict(
+    pod: string,
+    namespace: string,
+  ): Promise<{ readonly evicted: true } | { readonly evicted: false; readonly reason: string }>;
+}
+
+/** What the API server (or a webhook behind it) refused. */
+export class ApiRefusal extends Error {
+  constructor(
+    /** HTTP status. */
+    readonly status: number,
+    /** Kubernetes' reason word (`AlreadyExists`, `Conflict`, `InternalError` …). */
+    readonly reason: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ApiRefusal";
+  }
+}
+
+export interface SshTarget {
+  readonly address: string;
+  readonly user: string;
+  /**
+   * `ssh-ed25519 AAAA…` as in known_hosts. undefined = first contact: the key is accepted and reported, and nothing secret may be sent
+   * (`run` refuses `secret` input without it).
+   */
+  readonly hostKey: string | undefined;
+}
+
+export interface SshResult {
+  readonly stdout: string;
+  /** The key the server proved to hold in this very connection, as `ssh-ed25519 AAAA…`. */
+  readonly hostKey: string;
+}
+
+export interface Ssh {
+  /**
+   * Runs one of our scripts (`operations/guest/<script>.sh`) as root on the target; `settings` become shell variables and `secrets` too, both
+   * over standard input, neither in an argument. Throws SshFailure on a non-zero exit, a refused connection, or a key that is not `hostKey`.
+   */
+  run(
+    target: SshTarget,
+    script: GuestScript,
+    settings: Readonly<Record<string, string>>,
+    secrets?: Readonly<Record<string, string>>,
+  ): Promise<SshResult>;
+}
+
+/** The scripts that run inside a node. A name, not a text, so that the pretend guest can model each without parsing shell. */
+export type GuestScript = "provision" | "join-rke1" | "join-agent";
+
+export class SshFailure extends Error {
+  constructor(
+    readonly kind: "unreachable" | "host-key" | "exit",
+    message: string,
+  ) {
+    super(message);
+    this.name = "SshFailure";
+  }
+}

@@ -1,0 +1,236 @@
+import type {
+  V1PersistentVolume,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  V1Service,
+  V1StorageClass,
+} from "@kubernetes/client-node";
+import type { StoredObject } from "../../operations/clients";
+import type { Environment, VolumeSpec } from "../../environment/schema";
+import { nodeObject } from "./guest";
+import type { HomeState } from "./state";
+
+/** The moment at which every rehearsal starts. */
+const start = Date.UTC(2026, 0, 1);
+
+/**
+ * The home as it is before the first `up`: the old nodes running, joined and Ready; the ingress controller on them; every volume on the old storage class and
+ * mounted by a running workload. Nodes already `retired` are not there. `stranger` is a machine that belongs to someone else.
+ */
+export function buildHome(environment: Environment): HomeState {
+  const old = environment.oldNodes.filter((node) => !node.retired);
+  const objects: StoredObject[] = [
+    ...old.map((node) => nodeObject(node.name, node.address, node.roles, {})),
+    oldStorageClass(environment.oldStorage.storageClass),
+    ...ingressController(environment),
+    ...environment.volumes.flatMap((volume, index) =>
+      volumeObjects(environment, volume, old[index % Math.max(old.length, 1)]?.name),
+    ),
+    ...[...new Set(environment.volumes.map((volume) => volume.namespace))].map((name) => ({
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name },
+    })),
+  ];
+  return {
+    now: start,
+    proxmox: {
+      vms: [
+        ...old.map((node) => ({
+          vmId: node.vmId,
+          name: node.name,
+          host: node.host,
+          status: "running" as const,
+          tags: [],
+          macs: [node.mac],
+          protection: false,
+          disks: [20],
+          memory: node.memory,
+        })),
+        stranger(environment),
+      ],
+      images: [],
+    },
+    guests: Object.fromEntries(
+      old.map((node) => [
+        node.vmId,
+        { hostKey: `ssh-ed25519 OLD${node.vmId}`, address: node.address, agent: false, joined: true },
+      ]),
+    ),
+    rancher: {
+      version: environment.cluster.rancher.version,
+      token: "registration-token-of-the-rehearsal",
+      nodes: old.map((node) => ({
+        id: `${environment.cluster.rancher.clusterId}:m-${node.vmId}`,
+        vmId: node.vmId,
+        nodeName: node.name,
+        state: "active" as const,
+        roles: [...node.roles],
+      })),
+    },
+    kubernetes: {
+      version: environment.cluster.kubernetesVersion,
+      counter: objects.length,
+      objects: objects.map(stamped),
+    },
+  };
+}
+
+/** Somebody else's machine, which must come out of every rehearsal untouched; its id is free in the file. */
+function stranger(environment: Environment): HomeState["proxmox"]["vms"][number] {
+  const taken = new Set([...environment.nodes, ...environment.oldNodes].map((node) => node.vmId));
+  let vmId = 150;
+  while (taken.has(vmId)) vmId += 1;
+  return {
+    vmId,
+    name: "nas",
+    host: environment.proxmox.hosts[0]?.name ?? "pve",
+    status: "running",
+    tags: [],
+    macs: ["02:00:00:00:00:01"],
+    protection: false,
+    disks: [500],
+    memory: 4,
+  };
+}
+
+function stamped(object: StoredObject, index: number): StoredObject {
+  return {
+    ...object,
+    metadata: {
+      ...object.metadata,
+      uid: `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`,
+      resourceVersion: String(index + 1),
+      creationTimestamp: new Date(start),
+    },
+  };
+}
+
+function oldStorageClass(name: string): V1StorageClass {
+  return {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name, annotations: { "storageclass.kubernetes.io/is-default-class": "true" } },
+    provisioner: "cluster.local/nfs-subdir-external-provisioner",
+    reclaimPolicy: "Delete",
+  };
+}
+
+/** The labels by which each distribution's own controller pods are known (facts: kontainer-driver-metadata, rke2-charts, k3s). */
+export function ingressPodLabels(environment: Environment): {
+  readonly namespace: string;
+  readonly labels: Record<string, string>;
+} {
+  const { distribution } = environment.cluster;
+  if (distribution === "rke1")
+    return {
+      namespace: environment.ingress.service?.namespace ?? "ingress-nginx",
+      labels: { app: "ingress-nginx", "app.kubernetes.io/component": "controller" },
+    };
+  const chart =
+    distribution === "rke2"
+      ? `rke2-${environment.ingress.controller === "nginx" ? "ingress-nginx" : "traefik"}`
+      : "traefik";
+  return { namespace: "kube-system", labels: { "app.kubernetes.io/name": chart } };
+}
+
+function ingressController(environment: Environment): StoredObject[] {
+  const { namespace, labels } = ingressPodLabels(environment);
+  const service = environment.ingress.service;
+  const pods = environment.oldNodes
+    .filter((node) => !node.retired && node.roles.includes("worker"))
+    .map((node) =>
+      pod(
+        `ingress-controller-${node.name}`,
+        namespace,
+        node.name,
+        service?.selector === "workload" ? { ...labels, [`workloadID_${service.name}`]: "true" } : labels,
+        "DaemonSet",
+      ),
+    );
+  if (!service?.existing) return pods;
+  const existing: V1Service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: service.name,
+      namespace,
+      labels: { "cattle.io/creator": "norman" },
+      annotations: {
+        "field.cattle.io/targetWorkloadIds": '["daemonset:ingress-nginx:nginx-ingress-controller"]',
+        "field.cattle.io/publicEndpoints": "[]",
+      },
+    },
+    spec: {
+      type: "NodePort",
+      clusterIP: "10.43.7.7",
+      selector: { [`workloadID_${service.name}`]: "true" },
+      ports: [
+        { name: "http", port: 80, targetPort: 80, nodePort: environment.ingress.nodePorts.http, protocol: "TCP" },
+        { name: "https", port: 443, targetPort: 443, nodePort: environment.ingress.nodePorts.https, protocol: "TCP" },
+      ],
+    },
+  };
+  return [...pods, existing];
+}
+
+/** The old claim, its volume, and a running pod that mounts it. */
+function volumeObjects(environment: Environment, volume: VolumeSpec, node: string | undefined): StoredObject[] {
+  const volumeName = `pvc-${volume.namespace}-${volume.claim}`;
+  const claim: V1PersistentVolumeClaim = {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: volume.claim, namespace: volume.namespace },
+    spec: {
+      storageClassName: environment.oldStorage.storageClass,
+      volumeName,
+      accessModes: ["ReadWriteMany"],
+      resources: { requests: { storage: volume.oldSize } },
+    },
+    status: { phase: "Bound", capacity: { storage: volume.oldSize } },
+  };
+  const bound: V1PersistentVolume = {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: volumeName },
+    spec: {
+      storageClassName: environment.oldStorage.storageClass,
+      persistentVolumeReclaimPolicy: "Delete",
+      capacity: { storage: volume.oldSize },
+      accessModes: ["ReadWriteMany"],
+      claimRef: { kind: "PersistentVolumeClaim", namespace: volume.namespace, name: volume.claim },
+      nfs: { server: "nas.invalid", path: `/export/${volume.namespace}-${volume.claim}` },
+    },
+    status: { phase: "Bound" },
+  };
+  const user = pod(`${volume.claim}-0`, volume.namespace, node, { app: volume.claim }, "StatefulSet");
+  user.spec = {
+    ...user.spec,
+    containers: user.spec?.containers ?? [],
+    volumes: [{ name: "data", persistentVolumeClaim: { claimName: volume.claim } }],
+  };
+  return [claim, bound, user];
+}
+
+function pod(
+  name: string,
+  namespace: string,
+  nodeName: string | undefined,
+  labels: Record<string, string>,
+  owner: string,
+): V1Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace,
+      labels,
+      ownerReferences: [
+        { apiVersion: "apps/v1", kind: owner, name: name.replace(/-\d+$/, ""), uid: `owner-${name}`, controller: true },
+      ],
+    },
+    spec: { nodeName, containers: [{ name: "main", image: "invalid" }] },
+    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  };
+}

@@ -1,0 +1,128 @@
+import type { V1Node } from "@kubernetes/client-node";
+import {
+  SshFailure,
+  type Clock,
+  type GuestScript,
+  type Role,
+  type Ssh,
+  type SshResult,
+  type SshTarget,
+} from "../../operations/clients";
+import type { PretendKubernetes } from "./kubernetes";
+import type { Guest, HomeState } from "./state";
+
+/** SSH into the pretend guests: what each of our scripts does there, not how. */
+export class PretendSsh implements Ssh {
+  constructor(
+    private readonly home: HomeState,
+    private readonly clock: Clock,
+    private readonly kubernetes: PretendKubernetes,
+  ) {}
+
+  async run(
+    target: SshTarget,
+    script: GuestScript,
+    settings: Readonly<Record<string, string>>,
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<SshResult> {
+    const [vmId, guest] = this.reach(target);
+    if (target.hostKey === undefined && Object.keys(secrets).length > 0)
+      throw new Error("secrets never go over a connection whose host key is not pinned");
+    if (target.hostKey !== undefined && target.hostKey !== guest.hostKey)
+      throw new SshFailure("host-key", `${target.address}: the server's key is not the pinned one`);
+    const stdout =
+      script === "provision" ? await this.provision(guest, settings) : await this.join(vmId, guest, settings, secrets);
+    return { stdout, hostKey: guest.hostKey };
+  }
+
+  private reach(target: SshTarget): [number, Guest] {
+    for (const [id, guest] of Object.entries(this.home.guests)) {
+      const vm = this.home.proxmox.vms.find((other) => other.vmId === Number(id));
+      if (guest.address === target.address && vm?.status === "running") return [Number(id), guest];
+    }
+    throw new SshFailure("unreachable", `${target.address}: connection refused`);
+  }
+
+  private async provision(guest: Guest, settings: Readonly<Record<string, string>>): Promise<string> {
+    const before = guest.provisioned ?? {};
+    const changed = Object.keys(settings).filter((key) => before[key] !== settings[key]);
+    await this.clock.sleep(changed.length > 0 ? 60_000 : 3_000);
+    guest.provisioned = { ...settings };
+    guest.agent = true;
+    return changed.map((key) => `changed ${key}\n`).join("");
+  }
+
+  private async join(
+    vmId: number,
+    guest: Guest,
+    settings: Readonly<Record<string, string>>,
+    secrets: Readonly<Record<string, string>>,
+  ): Promise<string> {
+    await this.clock.sleep(5_000);
+    if (secrets.TOKEN !== this.home.rancher.token)
+      throw new SshFailure("exit", "the server refused the registration token (401)");
+    if (guest.joined) return "already joined\n";
+    guest.joined = true;
+    const roles = (settings.ROLES ?? "")
+      .split(",")
+      .filter((role): role is Role => role === "controlplane" || role === "etcd" || role === "worker");
+    const node = {
+      id: `c-home:m-${vmId}`,
+      vmId,
+      nodeName: undefined as string | undefined,
+      state: "registering" as "registering" | "active",
+      roles,
+    };
+    this.home.rancher.nodes.push(node);
+    void this.clock.sleep(75_000).then(async () => {
+      node.nodeName = settings.NODE_NAME;
+      await this.kubernetes.create(
+        nodeObject(settings.NODE_NAME ?? "", guest.address, roles, fromPairs(settings.LABELS ?? "")),
+      );
+      await this.clock.sleep(15_000);
+      node.state = "active";
+    });
+    return "joined\n";
+  }
+}
+
+/** A Ready node, as its kubelet would register it. */
+export function nodeObject(
+  name: string,
+  address: string,
+  roles: readonly Role[],
+  labels: Readonly<Record<string, string>>,
+): V1Node {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name,
+      labels: {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        ...Object.fromEntries(roles.map((role) => [`node-role.kubernetes.io/${role}`, "true"])),
+        ...labels,
+      },
+    },
+    spec: {},
+    status: {
+      addresses: [
+        { type: "InternalIP", address },
+        { type: "Hostname", address: name },
+      ],
+      conditions: [{ type: "Ready", status: "True" }],
+      allocatable: { cpu: "4", memory: "12Gi", pods: "110" },
+    },
+  };
+}
+
+/** `a=b,c=d` as an object. */
+function fromPairs(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text
+      .split(",")
+      .filter((pair) => pair !== "")
+      .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]),
+  );
+}

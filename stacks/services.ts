@@ -1,0 +1,5 @@
+import type { Context, ServicesOutputs } from "./context";
+
+export function services(context: Context): Promise<ServicesOutputs> {
+  throw new Error(`${context.layer}: not built yet`);
+}
