@@ -1,0 +1,54 @@
+import * as proxmox from "@muhlba91/pulumi-proxmoxve";
+import * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { AccessInput } from "../operations/declare";
+import type { System } from "../operations/operation";
+import type { Context } from "./context";
+
+/** The one provider to Proxmox. Verified TLS, the token of the configuration, no SSH to the hypervisor: nothing here needs it. */
+export function proxmoxProvider({ file, secrets }: Context): proxmox.Provider {
+  return new proxmox.Provider("proxmox", {
+    endpoint: file.proxmox.endpoint,
+    apiToken: secrets.proxmoxToken,
+    insecure: false,
+  });
+}
+
+/**
+ * The one provider to the cluster. `clusterIdentifier` from day one: without it a kubeconfig with another server address replaces every resource (tried).
+ */
+export function kubernetesProvider({ file, secrets }: Context): kubernetes.Provider {
+  return new kubernetes.Provider("cluster", {
+    kubeconfig: secrets.kubeconfig,
+    clusterIdentifier: file.cluster.name,
+    enableServerSideApply: true,
+    // "default provider is disabled" and no ambient kubeconfig: the wrong cluster is never one environment variable away.
+    strictMode: true,
+  });
+}
+
+/** The ways into the named systems for operations, secrets still outputs. */
+export function access({ file, secrets }: Context, systems: readonly System[]): AccessInput {
+  const { rancher, name, distribution } = file.cluster;
+  return pulumi.output({
+    ...(systems.includes("proxmox") && {
+      proxmox: {
+        endpoint: file.proxmox.endpoint,
+        token: secrets.proxmoxToken,
+        caCertificate: file.proxmox.caCertificate,
+      },
+    }),
+    ...(systems.includes("rancher") && {
+      rancher: {
+        url: rancher.url,
+        token: secrets.rancherToken,
+        clusterId: rancher.clusterId,
+        clusterName: name,
+        distribution,
+        caCertificate: rancher.caCertificate,
+      },
+    }),
+    ...(systems.includes("kubernetes") && { kubernetes: { kubeconfig: secrets.kubeconfig } }),
+    ...(systems.includes("ssh") && { ssh: { privateKey: secrets.sshPrivateKey } }),
+  });
+}
