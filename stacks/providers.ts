@@ -22,8 +22,7 @@ export function kubernetesProvider({ file, secrets }: Context): kubernetes.Provi
     kubeconfig: secrets.kubeconfig,
     clusterIdentifier: file.cluster.name,
     enableServerSideApply: true,
-    // "default provider is disabled" and no ambient kubeconfig: the wrong cluster is never one environment variable away.
-    strictMode: true,
+    // Given here, so no ambient kubeconfig is read; Pulumi.<environment>.yaml disables default providers for what would forget this one.
   });
 }
 
