@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadEnvironment, loadSecrets } from "./environment/load";
 import { parseStackName } from "./environment/stack";
+import type { Context } from "./stacks/context";
 import { nodes } from "./stacks/nodes";
 import { rancheros } from "./stacks/rancheros";
 import { services } from "./stacks/services";
@@ -11,8 +12,18 @@ const stacks = { nodes, services, volumes, rancheros };
 
 /** Runs the one layer that the stack's name says: `home-nodes` is the layer `nodes` of the environment `home`. */
 export = async (): Promise<object> => {
-  const stack = parseStackName(pulumi.getStack());
-  const environment = loadEnvironment();
-  refuseUnresolved(stack.layer);
-  return stacks[stack.layer]({ ...stack, file: environment, secrets: loadSecrets() });
+  const context = prepare();
+  return stacks[context.layer](context);
 };
+
+/** Everything that can be refused before a resource is registered. What is wrong is the operator's to mend, so no stack trace hides it. */
+function prepare(): Context {
+  try {
+    const stack = parseStackName(pulumi.getStack());
+    const file = loadEnvironment();
+    refuseUnresolved(stack.layer);
+    return { ...stack, file, secrets: loadSecrets() };
+  } catch (error) {
+    throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
+  }
+}
