@@ -22,13 +22,27 @@ export const disruptionBudgets: Kind<k8s.V1PodDisruptionBudget> = {
   kind: "PodDisruptionBudget",
 };
 
+/** A condition of a Longhorn object. */
+export interface LonghornCondition {
+  type: string;
+  status: string;
+  reason?: string;
+  message?: string;
+}
+
 /** Longhorn's node object, with the fields that leaving and placement read. */
 export interface LonghornNode extends StoredObject {
-  spec?: { allowScheduling?: boolean; evictionRequested?: boolean };
+  spec?: {
+    allowScheduling?: boolean;
+    evictionRequested?: boolean;
+    disks?: Record<string, { allowScheduling?: boolean; path?: string }>;
+  };
   status?: {
+    conditions?: LonghornCondition[];
     diskStatus?: Record<
       string,
       {
+        conditions?: LonghornCondition[];
         scheduledReplica?: Record<string, number>;
         scheduledBackingImage?: Record<string, number>;
         storageMaximum?: number;
@@ -39,9 +53,26 @@ export interface LonghornNode extends StoredObject {
 export const longhornNodes: Kind<LonghornNode> = { apiVersion: "longhorn.io/v1beta2", kind: "Node" };
 
 export interface LonghornVolume extends StoredObject {
-  status?: { robustness?: string; state?: string };
+  status?: {
+    robustness?: string;
+    state?: string;
+    /** The claim that uses or used the volume. */
+    kubernetesStatus?: { namespace?: string; pvcName?: string };
+  };
 }
 export const longhornVolumes: Kind<LonghornVolume> = { apiVersion: "longhorn.io/v1beta2", kind: "Volume" };
+
+export interface LonghornSetting extends StoredObject {
+  value?: string;
+}
+export const longhornSettings: Kind<LonghornSetting> = { apiVersion: "longhorn.io/v1beta2", kind: "Setting" };
+
+/** What every node of ours carries from joining on, and no old node does: Longhorn is kept to these. */
+export const debianLabels = { "home-cluster/node": "debian" };
+
+/** The class that Longhorn makes by itself, and the name under which its driver registers. */
+export const longhornClass = "longhorn";
+export const longhornDriver = "driver.longhorn.io";
 
 /** Where Longhorn, and everything of ours beside it, lives. Changing it would replace the release and with it every volume. */
 export const longhornNamespace = "longhorn-system";
