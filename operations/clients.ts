@@ -42,6 +42,11 @@ export interface VmIdentity extends VmSummary {
 export interface ProxmoxApi {
   /** All machines that the token can see. A token without VM.Audit sees none: `privileges` tells the difference. */
   listVms(): Promise<readonly VmSummary[]>;
+  /**
+   * Whether nothing at all has this id: a machine that the token cannot see, a container. Asked before a machine is created, because the provider silently
+   * adopts whatever has the id.
+   */
+  vmIdFree(vmId: number): Promise<boolean>;
   /** undefined when no such machine exists. */
   readVm(host: string, vmId: number): Promise<VmIdentity | undefined>;
   /** ACPI shutdown, awaited; true once the machine is off, false when it did not go off within the time. */
@@ -50,9 +55,12 @@ export interface ProxmoxApi {
   stopVm(host: string, vmId: number): Promise<void>;
   /** Deletes the machine and the disks its configuration names (`purge=1`, unreferenced disks kept), awaited. */
   deleteVm(host: string, vmId: number): Promise<void>;
-  /** A file inside the guest, through its agent. Throws while the agent does not answer. */
+  /** A file inside the guest, through its agent. Throws GuestAgentSilent while the agent does not answer. */
   readGuestFile(host: string, vmId: number, path: string): Promise<string>;
 }
+
+/** The guest agent does not answer (not installed yet, still starting, machine off): worth asking again, unlike any other error. */
+export class GuestAgentSilent extends Error {}
 
 /** A cluster's node as Rancher knows it. */
 export interface RancherNode {

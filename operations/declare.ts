@@ -2,7 +2,7 @@ import * as command from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { Access } from "./access";
 import { keep } from "./keep";
-import type { Operation } from "./operation";
+import type { Operation, System } from "./operation";
 
 /** Access whose secrets are outputs; what components hand to operations. */
 export type AccessInput = pulumi.Input<Access>;
@@ -72,6 +72,20 @@ export function ask<Input, Result>(
     opts,
   );
   return parseResult<Result>(answer.stdout);
+}
+
+/**
+ * Only the ways in that these operations need: a resource's request, and with it the state, carries no secret that nothing uses, and a changed secret
+ * updates only what uses it.
+ */
+export function accessFor(
+  access: AccessInput,
+  ...operations: readonly { readonly needs: readonly System[] }[]
+): pulumi.Output<Access> {
+  const needed = new Set<string>(operations.flatMap((operation) => operation.needs));
+  return pulumi
+    .output(access)
+    .apply((ways) => Object.fromEntries(Object.entries(ways).filter(([system]) => needed.has(system))));
 }
 
 function entry(verb: string): string {

@@ -1,4 +1,5 @@
 import * as proxmox from "@muhlba91/pulumi-proxmoxve";
+import * as command from "@pulumi/command";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { AccessInput } from "../operations/declare";
@@ -24,6 +25,14 @@ export function kubernetesProvider({ file, secrets }: Context): kubernetes.Provi
     enableServerSideApply: true,
     // Given here, so no ambient kubeconfig is read; Pulumi.<environment>.yaml disables default providers for what would forget this one.
   });
+}
+
+/**
+ * The one provider that runs declared operations and checks. It has no settings; explicit all the same, because default providers are disabled and a
+ * Command without a provider would be refused.
+ */
+export function operationsProvider(): command.Provider {
+  return new command.Provider("operations");
 }
 
 /** The ways into the named systems for operations, secrets still outputs. */

@@ -1,4 +1,10 @@
-import type { Clock, ProxmoxApi, VmIdentity, VmSummary } from "../../operations/clients";
+import {
+  GuestAgentSilent,
+  type Clock,
+  type ProxmoxApi,
+  type VmIdentity,
+  type VmSummary,
+} from "../../operations/clients";
 import type { HomeState, Vm } from "./state";
 
 /** The pretend Proxmox VE, with its own wording for what it refuses. */
@@ -10,6 +16,10 @@ export class PretendProxmox implements ProxmoxApi {
 
   async listVms(): Promise<readonly VmSummary[]> {
     return this.home.proxmox.vms.map(summary);
+  }
+
+  async vmIdFree(vmId: number): Promise<boolean> {
+    return !this.home.proxmox.vms.some((vm) => vm.vmId === vmId);
   }
 
   async readVm(host: string, vmId: number): Promise<VmIdentity | undefined> {
@@ -39,7 +49,8 @@ export class PretendProxmox implements ProxmoxApi {
 
   async readGuestFile(host: string, vmId: number, path: string): Promise<string> {
     const guest = this.home.guests[vmId];
-    if (this.must(host, vmId).status !== "running" || !guest?.agent) throw new Error("QEMU guest agent is not running");
+    if (this.must(host, vmId).status !== "running" || !guest?.agent)
+      throw new GuestAgentSilent("QEMU guest agent is not running");
     if (path === "/etc/ssh/ssh_host_ed25519_key.pub") return `${guest.hostKey} root@guest\n`;
     throw new Error(`guest-file-open: failed to open file '${path}': No such file or directory`);
   }
