@@ -12,13 +12,20 @@ export type Connect = (access: Access, needs: Operation["needs"]) => Clients | P
 /**
  * Runs the operation that `verb` names on a request as it stands on standard input, and returns what goes to standard output: one line of JSON.
  * The only way in, for `operations/run` and for the rehearsal alike. `previous` is what the resource's last run printed; only `keep` repeats it.
+ * `known` is the table of operations; only tests give another.
  */
-export async function dispatch(verb: string, request: string, connect: Connect, previous = "{}"): Promise<string> {
-  const operation = operations.find((candidate) => candidate.verb === verb);
+export async function dispatch(
+  verb: string,
+  request: string,
+  connect: Connect,
+  previous = "{}",
+  known: readonly Operation[] = operations,
+): Promise<string> {
+  const operation = known.find((candidate) => candidate.verb === verb);
   if (!operation) {
     throw new Refusal({
       what: `operations/run ${verb}: no such operation`,
-      why: `this checkout knows ${operations.map((known) => known.verb).join(", ")}`,
+      why: `this checkout knows ${known.map((candidate) => candidate.verb).join(", ")}`,
       next: "check out the version of this project that wrote the stack's state, or newer",
     });
   }
