@@ -1,0 +1,331 @@
+import { randomUUID } from "node:crypto";
+import type { V1Lease } from "@kubernetes/client-node";
+import { ApiRefusal, type Clients } from "../clients";
+import { leases } from "../kinds";
+import { NotYet, waitFor } from "../poll";
+import { Refusal } from "../refusal";
+
+/** The one Lease that makes joining and leaving one at a time, across operators and machines. */
+export const leaseName = "home-cluster";
+export const leaseNamespace = "kube-system";
+
+/** Holds `failed: <node>: <reason>` after a leave that did not end well, until that node's own leave succeeds. */
+export const failureAnnotation = "home-cluster/leave";
+
+/** Seconds without a renewal after which a holder counts as gone. Long enough for an API server that restarts because its node leaves. */
+const durationSeconds = 60;
+/** Four chances to renew before others take over. */
+const renewSeconds = 15;
+/** A holder that lives has deadlines of its own for every step; the sum for two other nodes with full Longhorn disks stays below this. */
+const waitSeconds = 6 * 3600;
+/** How long a new leave waits for the failed node's own leave, which the engine starts beside it, to take the Lease. */
+const graceSeconds = 60;
+
+/** What a holder can ask while it holds. */
+export interface Held {
+  /** Throws unless the live Lease still names this holder: asked right before everything that cannot be taken back. */
+  check(): Promise<void>;
+}
+
+export interface LeaseOptions {
+  /**
+   * The node that leaves, when this is a leave: an error of `run` is written into the Lease, so that leaves that already wait end at once; its own success
+   * clears it. Must be the holder's name too.
+   */
+  readonly leaving?: string;
+}
+
+/**
+ * Runs `run` while holding the Lease, renewed in the background. Waits for another holder (with progress), takes over one that stopped renewing, releases in
+ * the end whatever happens. `holder` is for people; two holders of one name still exclude each other.
+ */
+export async function withLease<T>(
+  clients: Clients,
+  holder: string,
+  run: (held: Held) => Promise<T>,
+  options: LeaseOptions = {},
+): Promise<T> {
+  const holding = new Holding(clients, `${holder}/${randomUUID()}`);
+  await acquire(clients, holding, holder, options);
+  holding.keepRenewing();
+  let failure: string | undefined;
+  let cleared = false;
+  try {
+    const result = await run(holding);
+    cleared = true;
+    return result;
+  } catch (error) {
+    failure = describe(error);
+    throw error;
+  } finally {
+    const { leaving } = options;
+    await holding.release((annotations) => {
+      if (leaving === undefined) return annotations;
+      if (failure !== undefined) return { ...annotations, [failureAnnotation]: `failed: ${leaving}: ${failure}` };
+      const { [failureAnnotation]: last, ...others } = annotations;
+      return cleared && failedNode(last) === leaving ? others : annotations;
+    });
+  }
+}
+
+/** Waits until the Lease is ours. */
+async function acquire(clients: Clients, holding: Holding, holder: string, options: LeaseOptions): Promise<void> {
+  const { clock, log, kubernetes } = clients;
+  const others = new Watch(clients, options.leaving);
+  let told = "";
+  let toldAt = clock.now();
+  await waitFor(
+    clock,
+    {
+      what: `${holder}: the lock (Lease ${leaseNamespace}/${leaseName})`,
+      timeoutSeconds: waitSeconds,
+      next: `see what its holder does, \`kubectl -n ${leaseNamespace} get lease ${leaseName} -o yaml\`, then run the same command again`,
+    },
+    async () => {
+      const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+      if (lease) others.look(lease);
+      const free = !lease || others.isFree(lease);
+      if (free && (await holding.take(lease))) return true;
+      const waitingFor = free ? "another one that took it first" : others.waitingFor(lease);
+      // Once when it changes, then once a minute: a terminal that says nothing for an hour looks dead.
+      if (waitingFor !== told || clock.now() - toldAt >= 60_000) {
+        log(`${holder}: waiting for ${waitingFor}`);
+        told = waitingFor;
+        toldAt = clock.now();
+      }
+      throw new NotYet(waitingFor);
+    },
+  );
+  log(`${holder}: holds the lock`);
+}
+
+/** What a waiting holder has seen of the Lease so far. */
+class Watch {
+  private record = "";
+  private recordSince = 0;
+  private firstFailure: string | undefined;
+  private looked = false;
+  private goingOn = false;
+  private freeSince: number | undefined;
+
+  constructor(
+    private readonly clients: Clients,
+    private readonly leaving: string | undefined,
+  ) {}
+
+  /** Remembers the live Lease; throws when a failed leave means that this one must not start. */
+  look(lease: V1Lease): void {
+    const now = this.clients.clock.now();
+    // Compared as a whole and timed by our own clock: another operator's clock may be hours off.
+    const record = JSON.stringify([lease.spec?.holderIdentity, lease.spec?.renewTime]);
+    if (record !== this.record) {
+      this.record = record;
+      this.recordSince = now;
+    }
+    this.heed(lease, now);
+    this.looked = true;
+  }
+
+  isFree(lease: V1Lease): boolean {
+    return !this.pending(lease) && this.holder(lease) === undefined;
+  }
+
+  /** The identity that holds the Lease and still renews it. */
+  private holder(lease: V1Lease): string | undefined {
+    const seconds = lease.spec?.leaseDurationSeconds ?? durationSeconds;
+    const expired = this.clients.clock.now() - this.recordSince >= seconds * 1000;
+    return expired ? undefined : lease.spec?.holderIdentity || undefined;
+  }
+
+  waitingFor(lease: V1Lease): string {
+    const identity = this.holder(lease);
+    if (identity !== undefined) return `the lock that ${holderName(identity)} holds`;
+    return `${failedNode(this.firstFailure) ?? "another leave"}, which failed before, to go on`;
+  }
+
+  /** Another node's failed leave, recorded before we came, that may go on beside us. */
+  private pending(lease: V1Lease): boolean {
+    const node = failedNode(failureOf(lease));
+    return this.leaving !== undefined && node !== undefined && node !== this.leaving;
+  }
+
+  private heed(lease: V1Lease, now: number): void {
+    const failure = failureOf(lease);
+    if (!this.looked) this.firstFailure = failure;
+    if (!this.pending(lease)) return;
+    if (failure === undefined || failure !== this.firstFailure) throw this.refusal(failure);
+    const node = failedNode(failure);
+    const identity = this.holder(lease);
+    if (identity !== undefined) {
+      this.freeSince = undefined;
+      this.goingOn = holderName(identity) === node;
+      return;
+    }
+    this.freeSince ??= now;
+    if (this.goingOn || now - this.freeSince >= graceSeconds * 1000) throw this.refusal(failure);
+  }
+
+  private refusal(failure: string | undefined): Refusal {
+    const node = failedNode(failure) ?? "another node";
+    return new Refusal({
+      what: `${this.leaving}: did not start to leave, nothing was touched`,
+      why: `the leave of ${node} has not ended well: ${failure}`,
+      next: `go on with ${node} first, by the command that its own message named; then run the same command again`,
+    });
+  }
+}
+
+/** Our side of the Lease, from taking to releasing it. */
+class Holding implements Held {
+  private ended = false;
+  private lost: string | undefined;
+  private renewal: Promise<void> = Promise.resolve();
+  private acquired = 0;
+  private renewed = 0;
+  private transitions = 0;
+
+  constructor(
+    private readonly clients: Clients,
+    private readonly identity: string,
+  ) {}
+
+  /** Writes ourselves into the Lease as it was read; false when someone was faster. */
+  async take(lease: V1Lease | undefined): Promise<boolean> {
+    this.acquired = this.renewed = this.clients.clock.now();
+    this.transitions = (lease?.spec?.leaseTransitions ?? 0) + (lease ? 1 : 0);
+    try {
+      if (lease) await this.clients.kubernetes.replace(this.held(lease));
+      else {
+        const metadata = { name: leaseName, namespace: leaseNamespace };
+        await this.clients.kubernetes.create<V1Lease>(this.held({ metadata }));
+      }
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  async check(): Promise<void> {
+    const lease = await this.clients.kubernetes.read(leases, leaseName, leaseNamespace);
+    if (lease?.spec?.holderIdentity !== this.identity) this.lost ??= nameOf(lease);
+    if (this.lost === undefined) return;
+    throw new Refusal({
+      what: `${holderName(this.identity)}: the lock was lost, so this run stops here`,
+      why: `the Lease ${leaseNamespace}/${leaseName} was not renewed in time and is now held by ${this.lost}`,
+      next: "once nothing else holds it, run the same command again: it goes on from where it stopped",
+    });
+  }
+
+  /**
+   * Sleeps and renews until released. The last sleep ends by itself and does nothing, so a clock that waits for all sleepers comes to rest.
+   */
+  keepRenewing(): void {
+    void (async () => {
+      for (;;) {
+        await this.clients.clock.sleep(renewSeconds * 1000);
+        if (this.ended || this.lost !== undefined) return;
+        this.renewal = this.renew();
+        await this.renewal;
+      }
+    })();
+  }
+
+  /** Gives the Lease back, with its annotations changed. Never throws: it would hide what `run` said; an unreleased Lease expires. */
+  async release(change: (annotations: Record<string, string>) => Record<string, string>): Promise<void> {
+    this.ended = true;
+    await this.renewal;
+    const { kubernetes, clock, log } = this.clients;
+    // A control plane that just lost a node may not answer for a moment, and what is written here stops others from starting.
+    for (let attempt = 1; attempt <= 6; attempt += 1) {
+      try {
+        const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+        if (lease?.spec?.holderIdentity !== this.identity) return;
+        const spec = { leaseDurationSeconds: durationSeconds, leaseTransitions: this.transitions };
+        const annotations = change(lease.metadata?.annotations ?? {});
+        await kubernetes.replace<V1Lease>({ ...lease, metadata: { ...lease.metadata, annotations }, spec });
+        return;
+      } catch {
+        // What was thrown may carry a request with its token; the next line is all that may be said of it.
+        if (attempt < 6) await clock.sleep(5_000);
+      }
+    }
+    log(`${holderName(this.identity)}: could not give the lock back; it expires by itself in ${durationSeconds} s`);
+  }
+
+  private async renew(): Promise<void> {
+    const { kubernetes, clock } = this.clients;
+    try {
+      const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+      if (lease?.spec?.holderIdentity !== this.identity) {
+        this.lost = nameOf(lease);
+        return;
+      }
+      const before = this.renewed;
+      this.renewed = clock.now();
+      try {
+        await kubernetes.replace(this.held(lease));
+      } catch (error) {
+        this.renewed = before;
+        throw error;
+      }
+    } catch {
+      // Tried again at the next turn. Whether we still hold it is for `check` to say, from the live Lease.
+    }
+  }
+
+  private held(lease: V1Lease): V1Lease {
+    return {
+      ...lease,
+      ...leaseKind,
+      spec: {
+        ...lease.spec,
+        holderIdentity: this.identity,
+        leaseDurationSeconds: durationSeconds,
+        leaseTransitions: this.transitions,
+        acquireTime: new MicroTime(this.acquired),
+        renewTime: new MicroTime(this.renewed),
+      },
+    };
+  }
+}
+
+const leaseKind = { apiVersion: leases.apiVersion, kind: leases.kind };
+
+/**
+ * The API server takes these times with six digits only and refuses JSON's three. The client library's own class is the same, but importing it for its value
+ * would load the whole library into every preview.
+ */
+class MicroTime extends Date {
+  override toISOString(): string {
+    return super.toISOString().replace("Z", "000Z");
+  }
+}
+
+function failureOf(lease: V1Lease): string | undefined {
+  return lease.metadata?.annotations?.[failureAnnotation];
+}
+
+/** The node in `failed: <node>: <reason>`. */
+function failedNode(failure: string | undefined): string | undefined {
+  return failure === undefined ? undefined : (/^failed: ([^:]+): /.exec(failure)?.[1] ?? undefined);
+}
+
+function holderName(identity: string): string {
+  return identity.slice(0, identity.lastIndexOf("/"));
+}
+
+function nameOf(lease: V1Lease | undefined): string {
+  const identity = lease?.spec?.holderIdentity;
+  return identity ? holderName(identity) : "nobody";
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof ApiRefusal && error.status === 409;
+}
+
+/** One line, without anything that may carry a secret: see `describe` in main.ts. */
+function describe(error: unknown): string {
+  if (error instanceof Refusal) return `${error.parts.what} (${error.parts.why})`.replace(/\s+/g, " ");
+  return error instanceof Error ? `${error.name}: ${error.message.split("\n")[0]}` : "unknown error";
+}
