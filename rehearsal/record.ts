@@ -86,7 +86,16 @@ export async function record(program: () => unknown, options: RecordOptions = {}
   pulumi.runtime.setAllConfig({ ...options.config }, [...(options.secretKeys ?? [])]);
   await pulumi.runtime.setMocks(
     {
-      call: ({ token, inputs }) => options.call?.(token, inputs as Properties) ?? {},
+      call: async ({ token, inputs }) => {
+        try {
+          return (await options.call?.(token, inputs as Properties)) ?? {};
+        } catch (error) {
+          // The SDK shows only `details` of an invoke's error, as the engine's have it.
+          throw Object.assign(new Error(String(error)), {
+            details: error instanceof Error ? error.message : String(error),
+          });
+        }
+      },
       newResource: () => ({ id: "", state: {} }),
     },
     project,

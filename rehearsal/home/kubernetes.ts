@@ -47,22 +47,44 @@ export class PretendKubernetes implements KubernetesApi {
       resourceVersion: String(counter),
       creationTimestamp: new Date(this.clock.now()),
     };
-    if (!options.dryRun) this.home.kubernetes.objects.push(stored);
+    if (options.dryRun) return structuredClone(stored);
+    this.home.kubernetes.objects.push(stored);
+    if (sameKind(stored, nodes)) void this.clock.sleep(20_000).then(() => this.daemonPods(name));
     return structuredClone(stored);
+  }
+
+  /** A new node gets a pod of every DaemonSet that runs on another one. */
+  private async daemonPods(node: string): Promise<void> {
+    const templates = (await this.list(pods)).filter((pod) => pod.metadata?.ownerReferences?.[0]?.kind === "DaemonSet");
+    const seen = new Set<string>();
+    for (const pod of templates) {
+      const set = `${pod.metadata?.namespace}/${pod.metadata?.name?.replace(pod.spec?.nodeName ?? "", "")}`;
+      if (seen.has(set) || pod.spec?.nodeName === node) continue;
+      seen.add(set);
+      const name = pod.metadata?.name?.replace(pod.spec?.nodeName ?? "", node) ?? node;
+      if (this.find(pods, name, pod.metadata?.namespace)) continue;
+      await this.create({
+        ...pod,
+        metadata: { ...pod.metadata, uid: undefined, name },
+        spec: pod.spec && { ...pod.spec, nodeName: node },
+      });
+    }
   }
 
   async replace<T extends StoredObject>(object: T): Promise<T> {
     this.admit(object);
     const stored = this.must(object, object.metadata?.name ?? "", object.metadata?.namespace);
-    if (stored.metadata?.resourceVersion !== object.metadata?.resourceVersion) {
-      throw new ApiRefusal(409, "Conflict", `${object.kind} "${object.metadata?.name}": the object has been modified`);
-    }
+    this.sameVersion(stored, object);
     return this.write(stored, structuredClone(object)) as T;
   }
 
   async patch<T extends StoredObject>(kind: Kind<T>, name: string, patch: object, namespace?: string): Promise<T> {
+    this.admit(kind);
     const stored = this.must(kind, name, namespace);
-    return this.write(stored, merge(structuredClone(stored), patch) as StoredObject) as T;
+    const next = merge(structuredClone(stored), patch) as StoredObject;
+    // A patch that carries a version is conditional, as a replacement is.
+    this.sameVersion(stored, next);
+    return this.write(stored, next) as T;
   }
 
   async remove(kind: Kind, name: string, namespace?: string, options: { uid?: string } = {}): Promise<void> {
@@ -116,7 +138,7 @@ export class PretendKubernetes implements KubernetesApi {
   }
 
   /** MetalLB's webhook: no kind before the release, no answer for a while after it (the race that users report). */
-  private admit(object: StoredObject): void {
+  private admit(object: StoredObject | Kind): void {
     if (!object.apiVersion?.startsWith("metallb.io/")) return;
     const answersAt = this.home.kubernetes.metallbAnswersAt;
     if (answersAt === undefined)
@@ -130,9 +152,16 @@ export class PretendKubernetes implements KubernetesApi {
     }
   }
 
+  private sameVersion(stored: StoredObject, next: StoredObject): void {
+    if (stored.metadata?.resourceVersion === next.metadata?.resourceVersion) return;
+    throw new ApiRefusal(409, "Conflict", `${stored.kind} "${stored.metadata?.name}": the object has been modified`);
+  }
+
   private write(stored: StoredObject, next: StoredObject): StoredObject {
     const counter = (this.home.kubernetes.counter += 1);
-    next.metadata = { ...next.metadata, resourceVersion: String(counter) };
+    // Identity and age are the server's: a writer that leaves them out or changes them changes nothing.
+    const { uid, creationTimestamp } = stored.metadata ?? {};
+    next.metadata = { ...next.metadata, uid, creationTimestamp, resourceVersion: String(counter) };
     const { objects } = this.home.kubernetes;
     objects[objects.indexOf(stored)] = next;
     return structuredClone(next);
@@ -164,9 +193,11 @@ function hasLabels(object: StoredObject, labels: Readonly<Record<string, string>
 
 /** RFC 7386: null removes, objects merge, everything else replaces. */
 function merge(target: unknown, patch: unknown): unknown {
-  if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
+  if (!isRecord(patch)) return patch;
   const merged: Record<string, unknown> = isRecord(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
+    // The client sends JSON, which has no undefined.
+    if (value === undefined) continue;
     if (value === null) delete merged[key];
     else merged[key] = merge(merged[key], value);
   }
