@@ -80,6 +80,8 @@ export interface Registration {
   readonly caChecksum: string | undefined;
   /** rke1: the agent image that Rancher's own node command names; undefined otherwise. */
   readonly agentImage: string | undefined;
+  /** The cluster's agentEnvVars (proxies), if it has any. A proxy's URL may carry a password: handled like the token. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface RancherApi {
