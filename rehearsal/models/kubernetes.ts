@@ -1,0 +1,202 @@
+import type { V1Job, V1PersistentVolumeClaim, V1Pod, V1Service } from "@kubernetes/client-node";
+import type { Clients, StoredObject } from "../../operations/clients";
+import { claims, nodes, pods, services, volumes } from "../../operations/kinds";
+import type { VirtualClock } from "../home/clock";
+import { helmRelease } from "./helm";
+import type { Model, ModelContext } from ".";
+
+/** Plausible durations in seconds; what each stands for is in the name. */
+const seconds = {
+  anyObject: 1,
+  claimBound: 6,
+  loadBalancerAddress: 4,
+  jobStart: 8,
+  copyPerGibibyte: 9,
+  verifyPerGibibyte: 5,
+  chartReconciled: 30,
+};
+
+/** Any Kubernetes object: created (or, with `import`, taken over and changed), then what its controller does with it. */
+export const kubernetesObject: Model = async (context) => {
+  if (context.registration.type === "kubernetes:helm.sh/v3:Release") return helmRelease(context);
+  const object = toObject(context.inputs);
+  const { name = "", namespace } = object.metadata ?? {};
+  await context.clock.sleep(seconds.anyObject * 1000);
+  if (context.registration.options.importId !== "") {
+    await context.clients.kubernetes.patch(
+      { apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" },
+      name,
+      object,
+      namespace,
+    );
+  } else {
+    await context.clients.kubernetes.create(object);
+  }
+  await reconcile(context, object);
+  const stored = await context.clients.kubernetes.read(
+    { apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" },
+    name,
+    namespace,
+  );
+  return { id: namespace === undefined ? name : `${namespace}/${name}`, outputs: stored ? outputs(stored) : {} };
+};
+
+/** What the provider waits for: the part of the cluster that reacts to this kind. */
+async function reconcile({ clients, clock }: ModelContext, object: StoredObject): Promise<void> {
+  switch (`${object.apiVersion}/${object.kind}`) {
+    case "v1/PersistentVolumeClaim":
+      return bind(clients, clock, object);
+    case "v1/Service":
+      return announce(clients, clock, object);
+    case "batch/v1/Job":
+      return runJob(clients, clock, object);
+    case "helm.cattle.io/v1/HelmChartConfig":
+      return applyChartConfig(clients, clock, object);
+  }
+}
+
+/** Longhorn binds a claim once its class exists. */
+async function bind(clients: Clients, clock: VirtualClock, claim: V1PersistentVolumeClaim): Promise<void> {
+  const { name = "", namespace = "" } = claim.metadata ?? {};
+  await clock.sleep(seconds.claimBound * 1000);
+  const volume = `pvc-new-${namespace}-${name}`;
+  const storage = claim.spec?.resources?.requests?.storage ?? "1Gi";
+  await clients.kubernetes.create({
+    apiVersion: volumes.apiVersion,
+    kind: volumes.kind,
+    metadata: { name: volume },
+    spec: {
+      storageClassName: claim.spec?.storageClassName,
+      capacity: { storage },
+      claimRef: { namespace, name },
+      persistentVolumeReclaimPolicy: "Retain",
+    },
+    status: { phase: "Bound" },
+  } as StoredObject);
+  await clients.kubernetes.patch(
+    claims,
+    name,
+    { spec: { volumeName: volume }, status: { phase: "Bound", capacity: { storage } } },
+    namespace,
+  );
+}
+
+/** MetalLB gives a LoadBalancer Service the address that it asks for. */
+async function announce(clients: Clients, clock: VirtualClock, service: V1Service): Promise<void> {
+  const address = service.metadata?.annotations?.["metallb.io/loadBalancerIPs"];
+  if (service.spec?.type !== "LoadBalancer" || address === undefined) return;
+  await clock.sleep(seconds.loadBalancerAddress * 1000);
+  const { name = "", namespace } = service.metadata ?? {};
+  await clients.kubernetes.patch(
+    services,
+    name,
+    { status: { loadBalancer: { ingress: [{ ip: address }] } } },
+    namespace,
+  );
+}
+
+/**
+ * A migration Job runs to its end on a node that takes it. Where a running pod mounts the old claim the pretend application writes while it is compared, so
+ * the verification finds two differences, as it would in life.
+ */
+async function runJob(clients: Clients, clock: VirtualClock, job: V1Job): Promise<void> {
+  const { name = "", namespace = "" } = job.metadata ?? {};
+  const template = job.spec?.template;
+  const mounted = (template?.spec?.volumes ?? []).flatMap((volume) => volume.persistentVolumeClaim?.claimName ?? []);
+  const sizes = await Promise.all(
+    mounted.map(
+      async (claim) =>
+        (await clients.kubernetes.read(claims, claim, namespace))?.spec?.resources?.requests?.storage ?? "0Gi",
+    ),
+  );
+  const gibibytes = Math.max(0, ...sizes.map((size) => Number.parseInt(size, 10)));
+  const verifying = name.includes("verif");
+  await clock.sleep(
+    (seconds.jobStart + gibibytes * (verifying ? seconds.verifyPerGibibyte : seconds.copyPerGibibyte)) * 1000,
+  );
+  const selector = template?.spec?.nodeSelector ?? {};
+  const node = (await clients.kubernetes.list(nodes, { labels: selector }))[0];
+  if (!node) throw new Error(`Job ${namespace}/${name}: no node takes its pod (${JSON.stringify(selector)})`);
+  const writers = (await clients.kubernetes.list(pods, { namespace })).filter(
+    (pod) =>
+      pod.status?.phase === "Running" &&
+      pod.spec?.volumes?.some((volume) => mounted.includes(volume.persistentVolumeClaim?.claimName ?? "")),
+  );
+  const pod: V1Pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: `${name}-x7k2p`,
+      namespace,
+      labels: { ...template?.metadata?.labels, "job-name": name, "batch.kubernetes.io/job-name": name },
+    },
+    spec: { ...template?.spec, containers: template?.spec?.containers ?? [], nodeName: node.metadata?.name },
+    status: {
+      phase: "Succeeded",
+      containerStatuses: (template?.spec?.containers ?? []).map((container) => ({
+        name: container.name,
+        image: container.image ?? "",
+        imageID: "",
+        ready: false,
+        restartCount: 0,
+        state: {
+          terminated: {
+            exitCode: 0,
+            reason: "Completed",
+            ...(verifying && { message: verification(gibibytes, writers.length > 0) }),
+          },
+        },
+      })),
+    },
+  };
+  await clients.kubernetes.create(pod);
+  await clients.kubernetes.patch(
+    { apiVersion: "batch/v1", kind: "Job" },
+    name,
+    { status: { succeeded: 1, conditions: [{ type: "Complete", status: "True" }] } },
+    namespace,
+  );
+}
+
+/** What `verify.py` leaves as its termination message. */
+function verification(gibibytes: number, written: boolean): string {
+  return JSON.stringify({
+    version: 1,
+    entries: 1200 * gibibytes,
+    bytes: gibibytes * 2 ** 29,
+    differences: written ? 2 : 0,
+    first: written ? ["'db.sqlite': content", "'db.sqlite': mtime"] : [],
+    manifest: "0".repeat(64),
+    vanished: 0,
+  });
+}
+
+/** The helm-controller re-installs the ingress chart: its Service appears as the values say. */
+async function applyChartConfig(clients: Clients, clock: VirtualClock, config: StoredObject): Promise<void> {
+  await clock.sleep(seconds.chartReconciled * 1000);
+  const { name = "", namespace } = config.metadata ?? {};
+  const { valuesContent } = (config as { spec?: { valuesContent?: unknown } }).spec ?? {};
+  const values = typeof valuesContent === "string" ? valuesContent : "";
+  const address = /metallb\.io\/loadBalancerIPs["']?\s*:\s*["']?([\d.]+)/.exec(values)?.[1];
+  if (address === undefined) return;
+  await clients.kubernetes.create({
+    apiVersion: services.apiVersion,
+    kind: services.kind,
+    metadata: {
+      name: name.endsWith("ingress-nginx") ? `${name}-controller` : name,
+      namespace,
+      annotations: { "metallb.io/loadBalancerIPs": address },
+    },
+    spec: { type: "LoadBalancer", externalTrafficPolicy: "Local", selector: { "app.kubernetes.io/name": name } },
+    status: { loadBalancer: { ingress: [{ ip: address }] } },
+  } as StoredObject);
+}
+
+function toObject(inputs: Readonly<Record<string, unknown>>): StoredObject {
+  return structuredClone(inputs);
+}
+
+/** Plain data for the engine: dates as text, what the server added beside what was declared. */
+function outputs(object: StoredObject): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(object)) as Record<string, unknown>;
+}
