@@ -1,12 +1,9 @@
-import { existsSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { checkFile, readConfigFile } from "../environment/file";
-import { environmentFile } from "../environment/links";
-import { EnvironmentRefused } from "../environment/problem";
+import { readConfigFile } from "../environment/file";
 import { judge } from "../rehearsal/checks";
 import { render, report } from "../rehearsal/report";
 import { rehearse } from "../rehearsal/run";
+import { findEnvironment } from "./subject";
 import { checkout, type Surroundings } from "./validate";
 
 const usage = `usage: npm run rehearse -- [<environment> | <path to a file>] [--json] [--fail <part of a name, a URN or <verb>:<resource>>]
@@ -20,9 +17,7 @@ export async function main(args: readonly string[], where: Surroundings = checko
     where.error(usage);
     return 2;
   }
-  const { name, path } = find(options.subject, where);
-  const { environment, problems } = checkFile(path);
-  if (!environment) throw new EnvironmentRefused(path, problems);
+  const { name, path, environment } = findEnvironment(options.subject, where);
   const { config } = readConfigFile(path);
   const result = await rehearse({
     environmentName: name,
@@ -58,12 +53,4 @@ function read(
   } catch {
     return undefined;
   }
-}
-
-/** The file of an environment's name, or a path, and the name that its stacks get. */
-function find(subject: string, where: Surroundings): { readonly name: string; readonly path: string } {
-  if (!/[/\\]|\.ya?ml$/.test(subject)) return { name: subject, path: join(where.folder, environmentFile(subject)) };
-  const path = where.from.map((folder) => resolve(folder, subject)).find((place) => existsSync(place)) ?? subject;
-  const name = /^(?:Pulumi\.)?(.+?)\.ya?ml$/.exec(basename(path))?.[1] ?? "file";
-  return { name: name.replace(/[^A-Za-z0-9_.-]/g, "-"), path };
 }

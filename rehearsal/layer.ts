@@ -37,9 +37,9 @@ export async function runLayer(request: LayerRequest): Promise<LayerRun> {
 
   const recording = await record(() => program, {
     stack: request.stack,
-    config: Object.fromEntries([
+    config: Object.fromEntries<string>([
       ...request.config,
-      ...Object.entries(standInSecrets()).map(([key, value]) => [`home-cluster:${key}`, value]),
+      ...Object.entries(standInSecrets()).map(([key, value]) => [`home-cluster:${key}`, value] as const),
     ]),
     secretKeys: Object.keys(standInSecrets()).map((key) => `home-cluster:${key}`),
     stackOutputs: request.stackOutputs,
