@@ -1,0 +1,715 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import * as os from "node:os";
+import * as path from "node:path";
+
+const scripts = path.resolve(__dirname, "../../../../components/volumes/scripts");
+const copyScript = path.join(scripts, "copy.sh");
+const verifyScript = path.join(scripts, "verify.py");
+const reserved = ".home-cluster-migration";
+const root = process.getuid?.() === 0;
+
+function onPath(program: string): string | undefined {
+  return (process.env.PATH ?? "")
+    .split(path.delimiter)
+    .map((folder) => path.join(folder, program))
+    .find((file) => fs.existsSync(file));
+}
+
+const said = new Set<string>();
+/** Skips with a reason, printed once: a tier that cannot run says so. */
+function needs(test: Mocha.Context, there: boolean, what: string): void {
+  if (there) return;
+  if (!said.has(what)) console.log(`      skipped: needs ${what}`);
+  said.add(what);
+  test.skip();
+}
+
+const rsync = onPath("rsync");
+/** Python itself: what stands on PATH may be a wrapper that takes longer to start than a test to run. */
+const python =
+  spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).stdout?.trim() || undefined;
+const busybox = onPath("busybox");
+
+let base = "";
+/** Folder of nothing but busybox's programs, as in the Job's image. */
+let applets = "";
+let count = 0;
+
+interface Shell {
+  readonly name: string;
+  readonly there: boolean;
+  command(): readonly string[];
+  path(): string;
+  /** False where the shell has its own sync and find and never looks at PATH for them (Debian's busybox, not Alpine's). */
+  asksPath(): boolean;
+}
+
+const shells: readonly Shell[] = [
+  {
+    name: "the machine's sh",
+    there: true,
+    command: () => ["/bin/sh"],
+    path: () => process.env.PATH ?? "",
+    asksPath: () => true,
+  },
+  {
+    name: "busybox sh with busybox's programs alone",
+    there: busybox !== undefined,
+    command: () => [path.join(applets, "sh")],
+    path: () => applets,
+    asksPath: () => {
+      const stub = path.join(base, "stub");
+      fs.mkdirSync(stub, { recursive: true });
+      fs.writeFileSync(path.join(stub, "sync"), "#!/bin/sh\nexit 77\n", { mode: 0o755 });
+      return spawnSync(path.join(applets, "sh"), ["-c", "sync"], { env: { PATH: stub } }).status === 77;
+    },
+  },
+];
+
+/** Takes the place of rsync: notes its arguments and exits as told, copying nothing. */
+const standIn = `#!/bin/sh
+printf '%s\\0' "$@" '|end|' >>"$WORLD/arguments"
+case " $* " in
+*" --relative "*)
+  case " $* " in *"./gone "*) exit 24 ;; *"./bad "*) exit 23 ;; esac
+  exit "\${FIRST:-0}" ;;
+esac
+echo second >>"$WORLD/order"
+if [ -n "\${HANG:-}" ]; then read -r _ <"$WORLD/never"; fi
+exit "\${SECOND:-0}"
+`;
+
+/** Takes the place of sync, which on a busy disk takes seconds, and notes what the marker said at that moment. */
+const standInSync = `#!/bin/sh
+sed 's/.*"state":"\\([a-z]*\\)".*/sync while \\1/' "$TARGET/${reserved}" >>"$WORLD/order"
+[ -z "\${SYNC_FAILS:-}" ] || [ "$(grep -c sync "$WORLD/order")" -lt "$SYNC_FAILS" ]
+`;
+
+interface Run {
+  readonly status: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+class World {
+  readonly folder: string;
+  readonly source: string;
+  readonly target: string;
+
+  constructor(
+    readonly shell: Shell,
+    programs: Readonly<Record<string, string>> = { rsync: standIn, sync: standInSync },
+  ) {
+    this.folder = path.join(base, String(count++));
+    this.source = path.join(this.folder, "old");
+    this.target = path.join(this.folder, "new");
+    for (const name of ["old", "new/lost+found", "bin", "tmp"]) {
+      fs.mkdirSync(path.join(this.folder, name), { recursive: true });
+    }
+    for (const [name, text] of Object.entries(programs)) {
+      fs.writeFileSync(path.join(this.folder, "bin", name), text, { mode: 0o755 });
+    }
+    for (const name of ["a", "b"]) fs.writeFileSync(path.join(this.source, name), name);
+  }
+
+  environment(settings: Readonly<Record<string, string>> = {}): Record<string, string> {
+    return {
+      PATH: `${path.join(this.folder, "bin")}:${this.shell.path()}`,
+      WORLD: this.folder,
+      TMPDIR: path.join(this.folder, "tmp"),
+      SOURCE: this.source,
+      TARGET: this.target,
+      SOURCE_UID: "uid-source",
+      TARGET_UID: "uid-target",
+      VOLUME: "games/valheim",
+      JOB: "volume-migration-valheim",
+      PHASE: "warm",
+      ...settings,
+    };
+  }
+
+  copy(settings: Readonly<Record<string, string>> = {}): Run {
+    const [command = "", ...rest] = this.shell.command();
+    const run = spawnSync(command, [...rest, copyScript], { env: this.environment(settings) });
+    return { status: run.status, out: run.stdout.toString(), err: run.stderr.toString() };
+  }
+
+  read(name: string): string {
+    const file = path.join(this.folder, name);
+    return fs.existsSync(file) ? fs.readFileSync(file, "latin1") : "";
+  }
+
+  /** The stand-in's calls, each with its arguments, as bytes in latin1. */
+  calls(): readonly (readonly string[])[] {
+    return this.read("arguments")
+      .split("\0|end|\0")
+      .slice(0, -1)
+      .map((call) => call.split("\0"));
+  }
+
+  get marker(): string {
+    return path.join(this.target, reserved);
+  }
+
+  writeMarker(fields: Readonly<Record<string, unknown>> = {}): void {
+    const record = {
+      version: 1,
+      state: "finished",
+      volume: "games/valheim",
+      sourceUid: "uid-source",
+      phase: "warm",
+      job: "volume-migration-earlier",
+      finishedAt: "2026-01-02T03:04:05Z",
+      ...fields,
+    };
+    fs.writeFileSync(this.marker, `${JSON.stringify(record).padEnd(511)}\n`, { mode: 0o600 });
+  }
+
+  state(): unknown {
+    const value: unknown = JSON.parse(fs.readFileSync(this.marker, "utf8"));
+    return typeof value === "object" && value !== null && "state" in value ? value.state : undefined;
+  }
+}
+
+/** All that shows a write: change times included, which no program can set back. Names as bytes: some are not UTF-8. */
+function snapshot(folder: string): readonly string[] {
+  const lines: string[] = [];
+  const visit = (file: Buffer): void => {
+    const stat = fs.lstatSync(file, { bigint: true });
+    const facts = [stat.ino, stat.mode, stat.size, stat.nlink, stat.mtimeNs, stat.ctimeNs];
+    lines.push(`${file.toString("latin1")} ${facts.join(" ")}`);
+    if (!stat.isDirectory()) return;
+    for (const name of fs.readdirSync(file, { encoding: "buffer" }))
+      visit(Buffer.concat([file, Buffer.from("/"), name]));
+  };
+  visit(Buffer.from(folder));
+  return lines.sort();
+}
+
+/** Runs the copy and asserts that neither tree changed and rsync was not called. */
+function untouched(world: World, settings: Readonly<Record<string, string>> = {}): Run {
+  const before = [snapshot(world.target), snapshot(world.source)];
+  const run = world.copy(settings);
+  assert.deepEqual([snapshot(world.target), snapshot(world.source)], before, run.err);
+  assert.equal(world.read("arguments"), "", "rsync was called");
+  assert.deepEqual(fs.readdirSync(path.join(world.folder, "tmp")), [], "something was left in the temporary folder");
+  return run;
+}
+
+function refused(run: Run, status: number, ...texts: readonly (string | RegExp)[]): void {
+  assert.equal(run.status, status, run.out + run.err);
+  assert.equal(run.out, "");
+  const lines = run.err.trimEnd().split("\n");
+  assert.equal(lines.length, 3, run.err);
+  assert.match(lines[0] ?? "", /^Volume \S+: ./);
+  assert.match(lines[1] ?? "", /^Why: ./);
+  assert.match(lines[2] ?? "", /^Next: .*(kubectl|mv) /);
+  for (const text of texts) assert.match(run.err, typeof text === "string" ? new RegExp(text) : text);
+}
+
+before(() => {
+  base = fs.mkdtempSync(path.join(os.tmpdir(), "copy-test-"));
+  applets = path.join(base, "busybox");
+  fs.mkdirSync(applets);
+  if (busybox === undefined) return;
+  const program = fs.realpathSync(busybox);
+  for (const name of spawnSync(program, ["--list"], { encoding: "utf8" }).stdout.split("\n").filter(Boolean)) {
+    fs.symlinkSync(program, path.join(applets, path.basename(name)));
+  }
+});
+after(() => fs.rmSync(base, { recursive: true, force: true }));
+
+for (const shell of shells) {
+  describe(`copy.sh under ${shell.name}: the marker (rsync and sync are stand-ins: nothing here shows that files are copied)`, () => {
+    beforeEach(function () {
+      needs(this, shell.there, "busybox");
+    });
+
+    it("a finished copy leaves one line of JSON, for its owner alone", () => {
+      const world = new World(shell);
+      const run = world.copy();
+      assert.equal(run.status, 0, run.err);
+      const text = fs.readFileSync(world.marker, "utf8");
+      assert.equal(text.indexOf("\n"), text.length - 1);
+      const { finishedAt, ...rest } = JSON.parse(text) as Record<string, unknown>;
+      assert.match(String(finishedAt), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+      assert.deepEqual(rest, {
+        version: 1,
+        state: "finished",
+        volume: "games/valheim",
+        sourceUid: "uid-source",
+        phase: "warm",
+        job: "volume-migration-valheim",
+      });
+      assert.equal(fs.statSync(world.marker).mode & 0o7777, 0o600);
+      assert.deepEqual(fs.readdirSync(path.join(world.folder, "tmp")), []);
+    });
+
+    it("the marker is on disk before the first file, the files before the marker says finished", function () {
+      needs(this, shell.asksPath(), "a shell that takes sync from PATH");
+      const world = new World(shell);
+      assert.equal(world.copy().status, 0);
+      assert.equal(world.read("order"), "sync while copying\nsecond\nsync while copying\nsync while finished\n");
+    });
+
+    it("rsync is given the flags that were decided and no others", () => {
+      const world = new World(shell);
+      assert.equal(world.copy().status, 0);
+      const common = [
+        "-aHAXS",
+        "-X",
+        "--numeric-ids",
+        "-@-1",
+        "--exclude=/lost+found",
+        `--exclude=/${reserved}`,
+        "--outbuf=L",
+      ];
+      const calls = world.calls();
+      assert.equal(calls.length, 3);
+      const first = calls.slice(0, 2).map((call) => call.join(" "));
+      assert.deepEqual(
+        first.sort(),
+        ["./a", "./b"].map((name) =>
+          [...common, "--info=progress2", "--ignore-missing-args", "--relative", "--", name, `${world.target}/`].join(
+            " ",
+          ),
+        ),
+      );
+      assert.deepEqual(calls[2], [
+        ...common,
+        "--info=progress2,stats1",
+        "--delete",
+        `${world.source}/`,
+        `${world.target}/`,
+      ]);
+    });
+
+    it("each top-level name reaches a worker once and as it is: newline, leading dash, invalid UTF-8, more names than workers", () => {
+      const world = new World(shell);
+      const names = ["new\nline", "-rf", "--delete", "ends ", "in\xffvalid", "*", "quote'\"", "\\n"];
+      for (let i = 0; i < 70; i++) names.push(`file${i}`);
+      for (const name of names) {
+        fs.writeFileSync(Buffer.from(`${world.source}/${name}`, "latin1"), "");
+      }
+      fs.mkdirSync(path.join(world.source, "lost+found"));
+      assert.equal(world.copy().status, 0);
+      const calls = world.calls().filter((call) => call.includes("--relative"));
+      assert.ok(calls.length > 4 && calls.length < names.length, `${calls.length} shares`);
+      const seen = calls.flatMap((call) => call.slice(call.indexOf("--") + 1, -1));
+      assert.deepEqual(seen.sort(), [...names, "a", "b"].map((name) => `./${name}`).sort());
+    });
+
+    it("the same source, phase finished: no byte is written, the finishing Job is named, exit 0", () => {
+      const world = new World(shell);
+      fs.writeFileSync(path.join(world.target, "live"), "written by the workload since");
+      world.writeMarker();
+      const run = untouched(world);
+      assert.equal(run.status, 0, run.err);
+      assert.match(
+        run.out,
+        /Job volume-migration-earlier finished the warm copy .* at 2026-01-02T03:04:05Z; nothing was written/,
+      );
+    });
+
+    it("a later phase finished: no byte is written either", () => {
+      const world = new World(shell);
+      world.writeMarker({ phase: "final" });
+      const run = untouched(world);
+      assert.equal(run.status, 0, run.err);
+      assert.match(run.out, /Job volume-migration-earlier finished the final copy/);
+    });
+
+    it("a second run of the Job that finished is the same", () => {
+      const world = new World(shell);
+      assert.equal(world.copy().status, 0);
+      fs.rmSync(path.join(world.folder, "arguments"));
+      const run = untouched(world);
+      assert.equal(run.status, 0, run.err);
+      assert.match(run.out, /Job volume-migration-valheim finished/);
+    });
+
+    for (const state of ["finished", "copying"]) {
+      it(`another source's marker (${state}): refused, nothing touched`, () => {
+        const world = new World(shell);
+        world.writeMarker({
+          state,
+          sourceUid: "uid-other",
+          finishedAt: state === "finished" ? "2026-01-02T03:04:05Z" : null,
+        });
+        refused(untouched(world), 67, "uid-other", "uid-source", "volume-migration-earlier", "Next: .*grep uid-other");
+      });
+    }
+
+    it("a later phase under way: refused, nothing touched", () => {
+      const world = new World(shell);
+      world.writeMarker({ state: "copying", phase: "final", finishedAt: null });
+      refused(untouched(world), 70, "volume-migration-earlier has begun the final copy");
+    });
+
+    const good = `{"version":1,"state":"finished","volume":"v","sourceUid":"uid-source","phase":"warm","job":"j","finishedAt":"2026-01-02T03:04:05Z"}`;
+    const broken: Readonly<Record<string, (file: string) => void>> = {
+      "cut short": (file) => fs.writeFileSync(file, good.slice(0, 60)),
+      "whole but not filled up": (file) => fs.writeFileSync(file, `${good}\n`),
+      "all zeros": (file) => fs.writeFileSync(file, Buffer.alloc(512)),
+      "not JSON": (file) => fs.writeFileSync(file, `${"finished uid-source".padEnd(511)}\n`),
+      "a later version": (file) => fs.writeFileSync(file, `${good.replace(":1,", ":2,").padEnd(511)}\n`),
+      "an unknown state": (file) => fs.writeFileSync(file, `${good.replace("finished", "paused").padEnd(511)}\n`),
+      "an unknown phase": (file) => fs.writeFileSync(file, `${good.replace("warm", "tepid").padEnd(511)}\n`),
+      "one field more": (file) => fs.writeFileSync(file, `${good.replace("}", ',"x":1}').padEnd(511)}\n`),
+      "something behind it": (file) => fs.writeFileSync(file, `${good.padEnd(510)}x\n`),
+      "two lines": (file) => fs.writeFileSync(file, `${good}\n${good}`.padEnd(511) + "\n"),
+      "a folder": (file) => fs.mkdirSync(file),
+      "a link to a good one": (file) => {
+        fs.writeFileSync(`${file}.real`, `${good.padEnd(511)}\n`);
+        fs.symlinkSync(`${file}.real`, file);
+      },
+      "a link to nowhere": (file) => fs.symlinkSync("nowhere", file),
+      "empty, beside files": (file) => {
+        fs.writeFileSync(file, "");
+        fs.writeFileSync(path.join(path.dirname(file), "file"), "");
+      },
+    };
+    it(`a broken marker: refused, nothing touched (${Object.keys(broken).length} ways of being broken, and a good one is not)`, () => {
+      const whole = new World(shell);
+      fs.writeFileSync(whole.marker, `${good.padEnd(511)}\n`);
+      assert.equal(untouched(whole).status, 0);
+      for (const [name, write] of Object.entries(broken)) {
+        const world = new World(shell);
+        write(world.marker);
+        const run = untouched(world);
+        assert.equal(run.status, 65, `${name}: ${run.out}${run.err}`);
+        refused(run, 65, "broken", "uid-target", "Next: .*grep uid-target");
+      }
+    });
+
+    it("killed between creating the marker and filling it: an empty marker in an empty target is begun anew", () => {
+      const world = new World(shell);
+      fs.writeFileSync(world.marker, "");
+      assert.equal(world.copy().status, 0);
+      assert.equal(world.state(), "finished");
+    });
+
+    it("a source that has the reserved name in its root: refused, nothing touched; deeper down the name is anyone's", () => {
+      const make: readonly ((file: string) => void)[] = [
+        (file) => fs.writeFileSync(file, ""),
+        (file) => fs.mkdirSync(file),
+        (file) => fs.symlinkSync("nowhere", file),
+      ];
+      for (const entry of make) {
+        const world = new World(shell);
+        entry(path.join(world.source, reserved));
+        refused(
+          untouched(world),
+          69,
+          "the source has an entry named .home-cluster-migration",
+          "Next: .*mv .*grep uid-source",
+        );
+      }
+      const world = new World(shell);
+      fs.mkdirSync(path.join(world.source, "deep"));
+      fs.writeFileSync(path.join(world.source, "deep", reserved), "");
+      assert.equal(world.copy().status, 0);
+    });
+
+    it("a target with files and no marker: refused, nothing touched", () => {
+      for (const name of ["file", ".hidden", "-dash", "lost+found2", `${reserved}2`]) {
+        const world = new World(shell);
+        fs.writeFileSync(path.join(world.target, name), "somebody's");
+        refused(untouched(world), 68, `it holds ${name.replace("+", "\\+")}`, "uid-target");
+      }
+    });
+
+    it("a run that failed is continued, also by a Job of another name, whatever is there already", () => {
+      const world = new World(shell);
+      const failed = world.copy({ SECOND: "20" });
+      assert.equal(failed.status, 20);
+      assert.match(failed.err, /second pass failed with code 20; the copy is not finished/);
+      assert.equal(world.state(), "copying");
+      fs.writeFileSync(path.join(world.target, "half"), "");
+      const run = world.copy({ JOB: "volume-migration-valheim-2" });
+      assert.equal(run.status, 0, run.err);
+      assert.match(run.out, /continuing the warm copy that Job volume-migration-valheim began/);
+      assert.match(untouchedAgain(world).out, /Job volume-migration-valheim-2 finished/);
+    });
+
+    it("a run killed outright in the second pass leaves a marker that the next run continues from", async () => {
+      const world = new World(shell);
+      spawnSync("mkfifo", [path.join(world.folder, "never")]);
+      const [command = "", ...rest] = shell.command();
+      const child = spawn(command, [...rest, copyScript], {
+        env: world.environment({ HANG: "1" }),
+        detached: true,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const ended = once(child, "exit");
+      // Opens once the stand-in reads from it: no waiting by the clock.
+      const fifo = await fs.promises.open(path.join(world.folder, "never"), "w");
+      process.kill(-(child.pid ?? assert.fail()), "SIGKILL");
+      await ended;
+      await fifo.close();
+      child.stdout.destroy();
+      assert.equal(world.state(), "copying");
+      assert.equal(world.copy().status, 0);
+      assert.equal(world.state(), "finished");
+    });
+
+    it("files that vanish (24) are allowed in both passes of the warm copy, and nothing else is", () => {
+      for (const [settings, status] of [
+        [{ FIRST: "24" }, 0],
+        [{ SECOND: "24" }, 0],
+        [{ FIRST: "23" }, 23],
+        [{ SECOND: "23" }, 23],
+        [{ FIRST: "11" }, 11],
+        [{ SECOND: "12" }, 12],
+        [{ FIRST: "137" }, 137],
+        [{ FIRST: "255" }, 255],
+      ] as const) {
+        const world = new World(shell);
+        const run = world.copy(settings);
+        assert.equal(run.status, status, JSON.stringify(settings) + run.err);
+        assert.equal(world.state(), status === 0 ? "finished" : "copying");
+        if (status === 0) assert.match(run.out, /went away while they were copied/);
+        if ("FIRST" in settings && status !== 0) assert.doesNotMatch(world.read("order"), /second/);
+      }
+    });
+
+    it("one worker's failure is not hidden by another's 24", () => {
+      const world = new World(shell);
+      for (const name of ["bad", "gone", "zone"]) fs.writeFileSync(path.join(world.source, name), "");
+      const run = world.copy({ WORKERS: "2" });
+      assert.equal(run.status, 23, run.out + run.err);
+      assert.equal(world.state(), "copying");
+    });
+
+    it("storage that does not take the data: the copy is never called finished", function () {
+      needs(this, shell.asksPath(), "a shell that takes sync from PATH");
+      const first = new World(shell);
+      refused(first.copy({ SYNC_FAILS: "1" }), 74, "marker");
+      assert.equal(first.read("arguments"), "", "copied although the marker was not on disk");
+      const second = new World(shell);
+      const run = second.copy({ SYNC_FAILS: "2" });
+      assert.equal(run.status, 74, run.err);
+      assert.match(run.err, /reported an error while writing/);
+      assert.equal(second.state(), "copying");
+    });
+
+    it("settings that cannot be meant: refused, nothing touched", () => {
+      const cases: readonly (readonly [Readonly<Record<string, string>>, number, RegExp])[] = [
+        [{ SOURCE_UID: "" }, 64, /SOURCE_UID is empty/],
+        [{ VOLUME: 'a"b' }, 64, /VOLUME .* characters/],
+        [{ JOB: "a\nb" }, 64, /JOB .* characters/],
+        [{ VOLUME: "v".repeat(400) }, 64, /too long/],
+        [{ TARGET_UID: "uid-source" }, 64, /same claim/],
+        [{ PHASE: "final" }, 64, /phase warm only/],
+        [{ WORKERS: "0" }, 64, /WORKERS/],
+        [{ WORKERS: "4; true" }, 64, /WORKERS/],
+        [{ SOURCE: "/does/not/exist" }, 66, /not a folder/],
+        [{ TARGET: "/does/not/exist" }, 66, /not a folder/],
+      ];
+      for (const [settings, status, message] of cases) {
+        const world = new World(shell);
+        const run = untouched(world, settings);
+        assert.equal(run.status, status, JSON.stringify(settings) + run.err);
+        assert.match(run.err, message);
+        assert.match(run.err, /\nNext: kubectl /);
+      }
+      const world = new World(shell);
+      refused(untouched(world, { TARGET: path.join(world.source, ".") }), 64, "lies in the source");
+      refused(untouched(world, { SOURCE: path.join(world.target, "lost+found") }), 64, "lies in the target");
+    });
+  });
+}
+
+/** A further run of a world whose copy is finished. */
+function untouchedAgain(world: World): Run {
+  fs.rmSync(path.join(world.folder, "arguments"));
+  return untouched(world);
+}
+
+/** What a plain user can make of the trouble that real volumes hold. */
+function troubledTree(folder: string): void {
+  const make = (name: string, text: string | Buffer = name): string => {
+    const file = `${folder}/${name}`;
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(Buffer.from(file, "latin1"), text);
+    return file;
+  };
+  make("one/file");
+  fs.mkdirSync(path.join(folder, "two/empty"), { recursive: true });
+  fs.linkSync(path.join(folder, "one/file"), path.join(folder, "two/linked across"));
+  fs.linkSync(path.join(folder, "one/file"), path.join(folder, "linked to the root"));
+  for (const name of [
+    "new\nline",
+    "-rf",
+    "in\xffvalid",
+    " ",
+    "*",
+    "[ab]",
+    "back\\slash",
+    "co:lon",
+    "#hash",
+    "+ plus",
+  ]) {
+    make(`odd/${name}`);
+  }
+  for (const name of ["new\nline", "-rf", "in\xffvalid", " ", "*"]) make(name);
+  make("x".repeat(255));
+  make(`odd/${reserved}`);
+  make("odd/lost+found/kept");
+  make("lost+found/left out");
+  make("modes", "");
+  fs.chmodSync(path.join(folder, "modes"), 0o640);
+  fs.chmodSync(path.join(folder, "two"), 0o1771);
+  fs.symlinkSync("one/file", path.join(folder, "link"));
+  fs.symlinkSync("/nowhere\nat all", path.join(folder, "dangling"));
+  spawnSync("mkfifo", [path.join(folder, "fifo")]);
+  const sparse = fs.openSync(path.join(folder, "sparse"), "w");
+  fs.writeSync(sparse, "end", 8 << 20);
+  fs.closeSync(sparse);
+  make("large", Buffer.alloc(3 << 20, "abc"));
+  for (let i = 0; i < 40; i++) make(`many/${i % 4}/${i}`);
+  fs.utimesSync(path.join(folder, "one/file"), -86_400, -86_400);
+  fs.lutimesSync(path.join(folder, "link"), 1_000_000_000.25, 1_000_000_000.25);
+  fs.utimesSync(path.join(folder, "odd"), 1_100_000_000.75, 1_100_000_000.75);
+  fs.chmodSync(folder, 0o751);
+  fs.utimesSync(folder, 1_200_000_000.123, 1_200_000_000.123);
+}
+
+function pythonLines(code: string, ...args: readonly string[]): Run {
+  const run = spawnSync(python ?? assert.fail(), ["-I", "-S", "-c", code, ...args], { encoding: "utf8" });
+  return { status: run.status, out: run.stdout, err: run.stderr };
+}
+
+/** What verify.py finds: its lines, without the summary. */
+function differences(world: World): readonly string[] {
+  const result = path.join(world.folder, "result");
+  const run = spawnSync(python ?? assert.fail(), ["-I", "-S", verifyScript], {
+    env: { ...process.env, SOURCE: world.source, TARGET: world.target, RESULT: result },
+    encoding: "utf8",
+  });
+  assert.equal(run.status, 0, run.stderr);
+  return run.stdout.trimEnd().split("\n").slice(0, -1);
+}
+
+for (const shell of shells) {
+  describe(`copy.sh under ${shell.name}, with rsync, judged by verify.py (on one local disk: no NFS, no power cut)`, () => {
+    const real = (): World => {
+      const world = new World(shell, {});
+      fs.symlinkSync(rsync ?? assert.fail(), path.join(world.folder, "bin", "rsync"));
+      return world;
+    };
+    beforeEach(function () {
+      needs(this, shell.there, "busybox");
+      needs(this, rsync !== undefined, "rsync");
+      needs(this, python !== undefined, "python3");
+    });
+
+    it("a tree with links across folders, odd names, holes, a FIFO and old times arrives without a difference", () => {
+      const world = real();
+      troubledTree(world.source);
+      fs.writeFileSync(path.join(world.target, "lost+found", "the new file system's"), "");
+      const run = world.copy();
+      assert.equal(run.status, 0, run.err);
+      assert.deepEqual(differences(world), []);
+      // Not left to the judge, which leaves the same names out:
+      assert.deepEqual(fs.readdirSync(path.join(world.target, "lost+found")), ["the new file system's"]);
+      assert.ok(fs.existsSync(path.join(world.target, "odd", reserved)));
+      assert.ok(fs.existsSync(path.join(world.target, "odd/lost+found/kept")));
+      const inode = (name: string): number => fs.statSync(path.join(world.target, name)).ino;
+      assert.equal(inode("one/file"), inode("two/linked across"));
+      assert.equal(inode("one/file"), inode("linked to the root"));
+      const sparse = fs.statSync(path.join(world.target, "sparse"));
+      assert.ok(sparse.blocks * 512 < sparse.size / 2, `${sparse.blocks} blocks: holes were filled`);
+      assert.equal(
+        fs.statSync(world.target, { bigint: true }).mtimeNs,
+        fs.statSync(world.source, { bigint: true }).mtimeNs,
+        "the marker changed the root's time",
+      );
+      assert.doesNotMatch(run.out, /nowhere|abcabc/, "the log shows contents");
+      assert.match(untouched(world).out, /nothing was written/);
+    });
+
+    it("an interrupted copy is continued: what is wrong, half there or too much in the target is put right", () => {
+      const world = real();
+      fs.writeFileSync(path.join(world.source, "large"), Buffer.alloc(1 << 20));
+      spawnSync("mkfifo", [path.join(world.source, "fifo")]);
+      world.writeMarker({ state: "copying", finishedAt: null });
+      fs.mkdirSync(path.join(world.target, "deleted/since"), { recursive: true });
+      fs.writeFileSync(path.join(world.target, ".large.Ab3dEf"), "an rsync killed here");
+      fs.writeFileSync(path.join(world.target, "large"), "half");
+      fs.mkdirSync(path.join(world.target, "fifo"));
+      fs.writeFileSync(path.join(world.target, "a"), "x");
+      fs.linkSync(path.join(world.target, "a"), path.join(world.target, "b"));
+      const run = world.copy();
+      assert.equal(run.status, 0, run.err);
+      assert.deepEqual(differences(world), []);
+      assert.equal(world.state(), "finished");
+    });
+
+    it("a top-level entry that goes away between listing and copying is no failure", function () {
+      needs(this, shell.asksPath(), "a shell that takes find from PATH");
+      const world = real();
+      const find = shell
+        .path()
+        .split(path.delimiter)
+        .map((folder) => path.join(folder, "find"))
+        .find(fs.existsSync);
+      fs.writeFileSync(
+        path.join(world.folder, "bin", "find"),
+        `#!/bin/sh\n${find} "$@" || exit\ncase " $* " in *" -print0 ") printf './went away\\0' ;; esac\n`,
+        { mode: 0o755 },
+      );
+      const run = world.copy();
+      assert.equal(run.status, 0, run.err);
+      assert.match(run.out, /first pass: 3 top-level entries/);
+      assert.deepEqual(differences(world), []);
+    });
+
+    // What follows depends on rsync and not on the shell.
+    if (shell.name !== shells[0]?.name) return;
+
+    it("extended attributes arrive, those that another rsync stored included (user.*; trusted.* and security.* need root)", function () {
+      const world = real();
+      const set = pythonLines(
+        "import os, sys\nfor n in sys.argv[2:]: os.setxattr(sys.argv[1], n, b'v')",
+        path.join(world.source, "a"),
+        "user.plain",
+        "user.rsync.%stat",
+      );
+      needs(this, set.status === 0, "extended attributes in the temporary folder");
+      assert.equal(world.copy().status, 0);
+      const names = pythonLines(
+        "import os, sys\nprint(sorted(os.listxattr(sys.argv[1])))",
+        path.join(world.target, "a"),
+      );
+      assert.equal(names.out.trim(), "['user.plain', 'user.rsync.%stat']");
+      assert.deepEqual(differences(world), []);
+    });
+
+    it("as root: foreign owners, setuid, mode 000, devices", function () {
+      needs(this, root, "root");
+      const world = real();
+      const file = path.join(world.source, "a");
+      needs(this, spawnSync("chown", ["12345:54321", file]).status === 0, "the right to change owners");
+      fs.chmodSync(file, 0o4751);
+      fs.chmodSync(path.join(world.source, "b"), 0);
+      const device = spawnSync("mknod", [path.join(world.source, "null"), "c", "1", "3"]);
+      needs(this, device.status === 0, "the right to make devices");
+      assert.equal(world.copy().status, 0);
+      assert.deepEqual(differences(world), []);
+      const stat = fs.statSync(path.join(world.target, "a"));
+      assert.deepEqual([stat.uid, stat.gid, stat.mode & 0o7777], [12_345, 54_321, 0o4751]);
+    });
+
+    it("as a plain user: a file that cannot be read fails the copy with rsync's 23", function () {
+      needs(this, !root, "a user other than root");
+      const world = real();
+      fs.chmodSync(path.join(world.source, "b"), 0);
+      assert.equal(world.copy().status, 23);
+      assert.equal(world.state(), "copying");
+    });
+  });
+}
