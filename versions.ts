@@ -18,13 +18,28 @@ export const versions = {
   images: {
     /** rsync 3.4 or newer on alpine, kept by the pv-migrate project. */
     // renovate: datasource=docker depName=docker.io/utkuozdemir/pv-migrate-rsync
-    copy: { repository: "docker.io/utkuozdemir/pv-migrate-rsync", tag: "3.6.1", digest: unresolved },
+    copy: {
+      repository: "docker.io/utkuozdemir/pv-migrate-rsync",
+      tag: "3.6.1",
+      digest: unresolved,
+    },
     /** Python's standard library is all that verification needs. */
     // renovate: datasource=docker depName=docker.io/library/python
-    verify: { repository: "docker.io/library/python", tag: "3.13-slim-bookworm", digest: unresolved },
+    verify: {
+      repository: "docker.io/library/python",
+      tag: "3.13-slim-bookworm",
+      digest: unresolved,
+    },
   },
   /** Debian's genericcloud image: its cloud kernel has every module Longhorn needs (iscsi_tcp, dm_crypt, nfs). */
-  debian: { release: "trixie", version: "13", build: unresolved, sha512: unresolved },
+  debian: {
+    release: "trixie",
+    version: "13",
+    build: unresolved,
+    // Longer than a line once `npm run pin` has written it.
+    // prettier-ignore
+    sha512: unresolved,
+  },
 };
 
 /** Where Debian publishes the build, and the name under which Proxmox keeps it. */
@@ -33,9 +48,14 @@ export function debianImage(debian = versions.debian): {
   readonly fileName: string;
   readonly sha512: string;
 } {
-  const fileName = `debian-${debian.version}-genericcloud-amd64-${debian.build}.qcow2`;
+  const fileName = debianFileName(debian);
   const url = `https://cloud.debian.org/images/cloud/${debian.release}/${debian.build}/${fileName}`;
   return { url, fileName, sha512: debian.sha512 };
+}
+
+/** Debian's own name of a build. */
+export function debianFileName(debian: { readonly version: string; readonly build: string }): string {
+  return `debian-${debian.version}-genericcloud-amd64-${debian.build}.qcow2`;
 }
 
 /** `repository:tag@digest`: the tag for people, the digest for the container runtime. */
