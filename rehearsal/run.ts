@@ -1,14 +1,13 @@
 import { fork } from "node:child_process";
 import { join } from "node:path";
 import type { Environment } from "../environment/schema";
-import { layers } from "../environment/stack";
+import { layers, type Layer } from "../environment/stack";
 import { destroyLayer } from "./destroy";
 import { switchVolumes } from "./cutover-stand-in";
 import { matchesFault } from "./fault";
 import { buildHome } from "./home/build";
 import type { HomeState } from "./home/state";
 import type { LayerRequest } from "./layer";
-import type { Properties } from "./record";
 import { standInSecrets, standInVersions } from "./stand-ins";
 import type { LayerRun, Story } from "./story";
 
@@ -42,35 +41,26 @@ export async function rehearse(options: RehearsalOptions): Promise<Rehearsal> {
 async function tell(options: RehearsalOptions, reference?: Story): Promise<Story> {
   const { environment, environmentName, fail, progress } = options;
   const before = buildHome(environment);
-  const runs: LayerRun[] = [];
-  const stackOutputs: Record<string, Properties> = {};
-  let home: HomeState = structuredClone(before);
-  let stopped = false;
+  const processes = new Map<Layer, LayerProcess>();
   for (const layer of layers) {
     const known = reference?.layers.find((run) => run.layer === layer);
-    const run =
-      known && !touches(known, fail)
-        ? structuredClone(known)
-        : await inOwnProcess({
-            stack: `${environmentName}-${layer}`,
-            layer,
-            config: options.config,
-            home,
-            start: before.now,
-            stackOutputs,
-            fail,
-          });
-    runs.push(run);
-    home = run.home;
-    stackOutputs[`organization/home-cluster/${run.stack}`] = run.outputs;
-    progress(
-      `${run.stack}: ${run.steps.length} resources, ${minutes(home.now - before.now)} since the start${run.failed.length > 0 || run.error !== undefined ? ", FAILED" : ""}`,
-    );
-    if (run.failed.length > 0 || run.error !== undefined) {
-      stopped = true;
-      break;
-    }
+    if (!known || touches(known, fail)) processes.set(layer, startProcess());
   }
+  const runs: LayerRun[] = [];
+  try {
+    for (const layer of layers) {
+      const run = await up(layer, options, before, runs, processes.get(layer), reference);
+      runs.push(run);
+      const failed = run.failed.length > 0 || run.error !== undefined;
+      progress(
+        `${run.stack}: ${run.steps.length} resources, ${minutes(run.home.now - before.now)} since the start${failed ? ", FAILED" : ""}`,
+      );
+      if (failed) break;
+    }
+  } finally {
+    for (const process of processes.values()) process.end();
+  }
+  const home = runs.at(-1)?.home ?? before;
   const story = {
     environmentName,
     environment,
@@ -80,7 +70,8 @@ async function tell(options: RehearsalOptions, reference?: Story): Promise<Story
     secrets: Object.values(standInSecrets()),
   };
   const rancheros = runs.find((run) => run.layer === "rancheros");
-  if (stopped || !rancheros) return { ...story, refusedDestroy: undefined, destroy: undefined };
+  if (!rancheros || rancheros.failed.length > 0 || rancheros.error !== undefined)
+    return { ...story, refusedDestroy: undefined, destroy: undefined };
 
   const refusedDestroy = await destroyLayer(rancheros, structuredClone(home), undefined);
   progress(
@@ -93,6 +84,28 @@ async function tell(options: RehearsalOptions, reference?: Story): Promise<Story
     `${rancheros.stack}: destroy: ${destroy.deleted.length} deleted, ${destroy.failed.length} failed, ${minutes(destroy.home.now - before.now)} since the start`,
   );
   return { ...story, refusedDestroy, destroy };
+}
+
+/** One layer: as the reference had it where the fault does not touch it, else in its process, on the home that the layers before left. */
+async function up(
+  layer: Layer,
+  options: RehearsalOptions,
+  before: HomeState,
+  runs: readonly LayerRun[],
+  process: LayerProcess | undefined,
+  reference: Story | undefined,
+): Promise<LayerRun> {
+  const known = reference?.layers.find((run) => run.layer === layer);
+  if (!process && known) return structuredClone(known);
+  return (process ?? startProcess()).run({
+    stack: `${options.environmentName}-${layer}`,
+    layer,
+    config: options.config,
+    home: structuredClone(runs.at(-1)?.home ?? before),
+    start: before.now,
+    stackOutputs: Object.fromEntries(runs.map((run) => [`organization/home-cluster/${run.stack}`, run.outputs])),
+    fail: options.fail,
+  });
 }
 
 /** Whether the fault makes anything of this layer's `up` fail. */
@@ -108,22 +121,31 @@ function touches(run: LayerRun, fail: string | undefined): boolean {
   return matchesFault(fail, candidates);
 }
 
-function inOwnProcess(request: LayerRequest): Promise<LayerRun> {
-  return new Promise((resolve, reject) => {
-    const child = fork(join(__dirname, "layer-process.js"), {
-      serialization: "advanced",
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-    });
-    let output = "";
-    child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    child.once("message", (run: LayerRun) => resolve(run));
-    child.once("error", reject);
-    child.once("exit", (code) =>
-      reject(new Error(`${request.stack}: its process ended with code ${code} and no result\n${output}`)),
-    );
-    child.send(request);
+/** A process that has the program loaded and waits for its layer's turn. */
+interface LayerProcess {
+  readonly run: (request: LayerRequest) => Promise<LayerRun>;
+  readonly end: () => void;
+}
+
+/** Started for all layers at once: loading the program is most of a layer's time, and can happen while another layer runs. */
+function startProcess(): LayerProcess {
+  const child = fork(join(__dirname, "layer-process.js"), {
+    serialization: "advanced",
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
+  let output = "";
+  child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  return {
+    run: (request) =>
+      new Promise((resolve, reject) => {
+        child.once("message", (run: LayerRun) => resolve(run));
+        child.once("error", reject);
+        child.once("exit", (code) => reject(new Error(`${request.stack}: its process ended with ${code}\n${output}`)));
+        child.send(request);
+      }),
+    end: () => void (child.connected && child.disconnect()),
+  };
 }
 
 /** `1 h 05 min` of the rehearsal's own time. */

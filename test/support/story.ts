@@ -1,0 +1,29 @@
+import { readConfigFile } from "../../environment/file";
+import { rehearse, type Rehearsal } from "../../rehearsal/run";
+import type { Story } from "../../rehearsal/story";
+import { environment, root } from "./environment";
+import { join } from "node:path";
+
+const told = new Map<string, Promise<Rehearsal>>();
+
+/** A rehearsal of a committed environment; told once per test run, since it takes seconds. Callers clone what they change. */
+export function rehearsalOf(name: "home" | "lab", fail?: string): Promise<Rehearsal> {
+  const key = `${name} ${fail ?? ""}`;
+  const known = told.get(key);
+  if (known) return known;
+  const { config } = readConfigFile(join(root, `Pulumi.${name}.yaml`));
+  const telling = rehearse({
+    environmentName: name,
+    environment: environment(name),
+    config: new Map([...(config ?? [])].map(([key, value]) => [key, value.text] as const)),
+    fail,
+    progress: () => undefined,
+  });
+  told.set(key, telling);
+  return telling;
+}
+
+/** The story of a rehearsal without a fault, free to be changed. */
+export async function storyOf(name: "home" | "lab"): Promise<Story> {
+  return structuredClone((await rehearsalOf(name)).story);
+}
