@@ -53,6 +53,7 @@ export interface LonghornNode extends StoredObject {
 export const longhornNodes: Kind<LonghornNode> = { apiVersion: "longhorn.io/v1beta2", kind: "Node" };
 
 export interface LonghornVolume extends StoredObject {
+  spec?: { numberOfReplicas?: number };
   status?: {
     robustness?: string;
     state?: string;
@@ -61,6 +62,11 @@ export interface LonghornVolume extends StoredObject {
   };
 }
 export const longhornVolumes: Kind<LonghornVolume> = { apiVersion: "longhorn.io/v1beta2", kind: "Volume" };
+
+export interface LonghornReplica extends StoredObject {
+  spec?: { volumeName?: string; nodeID?: string; failedAt?: string };
+}
+export const longhornReplicas: Kind<LonghornReplica> = { apiVersion: "longhorn.io/v1beta2", kind: "Replica" };
 
 export interface LonghornSetting extends StoredObject {
   value?: string;

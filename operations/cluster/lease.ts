@@ -4,6 +4,7 @@ import { ApiRefusal, type Clients } from "../clients";
 import { leases } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
+import { oneLine } from "./failure";
 
 /** The one Lease that makes joining and leaving one at a time, across operators and machines. */
 export const leaseName = "home-cluster";
@@ -25,12 +26,14 @@ const graceSeconds = 60;
 export interface Held {
   /** Throws unless the live Lease still names this holder: asked right before everything that cannot be taken back. */
   check(): Promise<void>;
+  /** Says that something is about to be changed: an error from here on is a failed leave, one before it left everything as it was. */
+  touching(): void;
 }
 
 export interface LeaseOptions {
   /**
-   * The node that leaves, when this is a leave: an error of `run` is written into the Lease, so that leaves that already wait end at once; its own success
-   * clears it. Must be the holder's name too.
+   * The node that leaves, when this is a leave: an error after `touching` is written into the Lease, so that leaves that already wait end at once; its own
+   * success clears it. Must be the holder's name too.
    */
   readonly leaving?: string;
 }
@@ -55,7 +58,7 @@ export async function withLease<T>(
     cleared = true;
     return result;
   } catch (error) {
-    failure = describe(error);
+    if (holding.touched) failure = oneLine(error);
     throw error;
   } finally {
     const { leaving } = options;
@@ -66,6 +69,23 @@ export async function withLease<T>(
       return cleared && failedNode(last) === leaving ? others : annotations;
     });
   }
+}
+
+/** Whether somebody holds the Lease, or did until it died: what is seen now may be the middle of somebody's work. */
+export async function isHeld({ kubernetes }: Pick<Clients, "kubernetes">): Promise<boolean> {
+  return Boolean((await kubernetes.read(leases, leaseName, leaseNamespace))?.spec?.holderIdentity);
+}
+
+/** Takes the failure of a node out of the Lease, for a node of which a later look found nothing left to do. */
+export async function clearFailure({ kubernetes }: Pick<Clients, "kubernetes">, node: string): Promise<void> {
+  const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+  if (lease === undefined || failedNode(failureOf(lease)) !== node) return;
+  await kubernetes.patch(
+    leases,
+    leaseName,
+    { metadata: { annotations: { [failureAnnotation]: null } } },
+    leaseNamespace,
+  );
 }
 
 /** Waits until the Lease is ours. */
@@ -177,6 +197,7 @@ class Watch {
 
 /** Our side of the Lease, from taking to releasing it. */
 class Holding implements Held {
+  touched = false;
   private ended = false;
   private lost: string | undefined;
   private renewal: Promise<void> = Promise.resolve();
@@ -204,6 +225,10 @@ class Holding implements Held {
       if (isConflict(error)) return false;
       throw error;
     }
+  }
+
+  touching(): void {
+    this.touched = true;
   }
 
   async check(): Promise<void> {
@@ -322,10 +347,4 @@ function nameOf(lease: V1Lease | undefined): string {
 
 function isConflict(error: unknown): boolean {
   return error instanceof ApiRefusal && error.status === 409;
-}
-
-/** One line, without anything that may carry a secret: see `describe` in main.ts. */
-function describe(error: unknown): string {
-  if (error instanceof Refusal) return `${error.parts.what} (${error.parts.why})`.replace(/\s+/g, " ");
-  return error instanceof Error ? `${error.name}: ${error.message.split("\n")[0]}` : "unknown error";
 }

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import type { V1Lease } from "@kubernetes/client-node";
 import type { Clients } from "../../../../operations/clients";
-import { failureAnnotation, leaseName, leaseNamespace, withLease } from "../../../../operations/cluster/lease";
+import {
+  clearFailure,
+  failureAnnotation,
+  isHeld,
+  leaseName,
+  leaseNamespace,
+  withLease,
+} from "../../../../operations/cluster/lease";
 import { leases } from "../../../../operations/kinds";
 import { Refusal } from "../../../../operations/refusal";
 import { buildHome } from "../../../../rehearsal/home/build";
@@ -231,7 +238,15 @@ describe("the Lease on the pretend cluster (does not prove what a real API serve
 
 describe("a leave that fails, in the Lease", () => {
   const leave = (clients: Clients, node: string, run: () => Promise<unknown>): Promise<unknown> =>
-    withLease(clients, node, run, { leaving: node });
+    withLease(
+      clients,
+      node,
+      (held) => {
+        held.touching();
+        return run();
+      },
+      { leaving: node },
+    );
   const refusal = new Refusal({ what: "a: drain", why: "budget\n  db", next: "go on" });
   const failAfter = (clock: VirtualClock, milliseconds: number) => async (): Promise<never> => {
     await clock.sleep(milliseconds);
@@ -312,10 +327,39 @@ describe("a leave that fails, in the Lease", () => {
     assert.match((await lease())?.metadata?.annotations?.[failureAnnotation] ?? "", /^failed: a: /);
   });
 
+  it("an error before anything was touched is not recorded, so that others may go on", async () => {
+    const { clients, lease } = start();
+    const early = withLease(clients, "a", () => Promise.reject(refusal), { leaving: "a" });
+    assert.equal((await refused(early)).parts.what, "a: drain");
+    assert.equal((await lease())?.metadata?.annotations?.[failureAnnotation], undefined);
+    assert.equal(await leave(clients, "b", async () => "ran"), "ran");
+  });
+
+  it("clearFailure clears that of the node only, and minds nothing where there is none", async () => {
+    const { clients, clock, lease } = start();
+    await clearFailure(clients, "a");
+    assert.equal(await lease(), undefined);
+    await refused(leave(clients, "a", failAfter(clock, 0)));
+    await clearFailure(clients, "b");
+    assert.match((await lease())?.metadata?.annotations?.[failureAnnotation] ?? "", /^failed: a: /);
+    await clearFailure(clients, "a");
+    assert.equal((await lease())?.metadata?.annotations?.[failureAnnotation], undefined);
+  });
+
+  it("isHeld sees a holder, and none before and after it", async () => {
+    const { clients } = start();
+    assert.equal(await isHeld(clients), false);
+    assert.equal(await withLease(clients, "a", () => isHeld(clients)), true);
+    assert.equal(await isHeld(clients), false);
+  });
+
   it("writes no more than name and first line of an error that is not ours", async () => {
     const { clients, lease } = start();
     const error = new TypeError("fetch failed\nauthorization: Bearer token-secret");
     await assert.rejects(leave(clients, "a", () => Promise.reject(error)));
-    assert.equal((await lease())?.metadata?.annotations?.[failureAnnotation], "failed: a: TypeError: fetch failed");
+    assert.equal(
+      (await lease())?.metadata?.annotations?.[failureAnnotation],
+      "failed: a: it failed (TypeError: fetch failed)",
+    );
   });
 });

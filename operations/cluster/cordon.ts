@@ -1,0 +1,28 @@
+import type { Clients } from "../clients";
+import { nodes } from "../kinds";
+
+/** Says that a leave cordoned the Node: what anybody else cordoned is not ours to open again. */
+const cordonAnnotation = "home-cluster/cordoned-for";
+
+/** Lets no new pod onto the node, and records on it whether that was our doing. */
+export async function cordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "log">, name: string): Promise<void> {
+  const node = await kubernetes.read(nodes, name);
+  if (!node || node.spec?.unschedulable) return;
+  // One patch, so that there is no moment in which it is cordoned and nobody knows by whom.
+  await kubernetes.patch(nodes, name, {
+    metadata: { annotations: { [cordonAnnotation]: "leave" } },
+    spec: { unschedulable: true },
+  });
+  log(`${name}: cordoned`);
+}
+
+/** Takes our own cordon back. */
+export async function uncordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "log">, name: string): Promise<void> {
+  const node = await kubernetes.read(nodes, name);
+  if (node?.metadata?.annotations?.[cordonAnnotation] === undefined) return;
+  await kubernetes.patch(nodes, name, {
+    metadata: { annotations: { [cordonAnnotation]: null } },
+    spec: { unschedulable: null },
+  });
+  log(`${name}: uncordoned`);
+}

@@ -1,0 +1,130 @@
+import type { Clients } from "../clients";
+import { longhornNamespace, longhornNodes, type LonghornNode } from "../kinds";
+import { NotYet, waitFor } from "../poll";
+import { missingDisk } from "../storage/storage-ready";
+import type { Finding } from "./finding";
+import type { Snapshot } from "./snapshot";
+
+/** Seconds for all replicas to be built anew elsewhere; Longhorn itself says minutes to hours. */
+const evictionSeconds = 4 * 3600;
+
+/** Holds what the node's Longhorn settings were, as JSON, while a leave has changed them. */
+const beforeAnnotation = "home-cluster/before-leave";
+
+/** Names of replicas and backing images on the node's disks. Volumes that are detached count: their data is nowhere else either. */
+export function heldBy(node: LonghornNode | undefined): string[] {
+  return Object.values(node?.status?.diskStatus ?? {}).flatMap((disk) => [
+    ...Object.keys(disk.scheduledReplica ?? {}),
+    ...Object.keys(disk.scheduledBackingImage ?? {}).map((image) => `backing image ${image}`),
+  ]);
+}
+
+/** A node that should hold nothing: Longhorn is kept off it, so what is there got there by somebody's hand. */
+export function emptinessFindings({ longhorn }: Pick<Snapshot, "longhorn">, node: string): Finding[] {
+  const held = heldBy(find(longhorn.nodes, node));
+  if (held.length === 0) return [];
+  return [
+    {
+      what: `${node}: Longhorn keeps data on it (${listed(held)})`,
+      remedy:
+        `let it move: \`kubectl -n ${longhornNamespace} patch nodes.longhorn.io ${node} --type merge ` +
+        `-p '{"spec":{"allowScheduling":false,"evictionRequested":true}}'\``,
+    },
+  ];
+}
+
+/**
+ * A node whose replicas are to move: each volume must find as many other nodes as it wants replicas, or its eviction never ends; and a volume that is not healthy
+ * may have its last good replica here.
+ */
+export function evictionFindings({ longhorn }: Pick<Snapshot, "longhorn">, node: string): Finding[] {
+  const here = longhorn.replicas.filter((replica) => replica.spec?.nodeID === node);
+  const others = longhorn.nodes.filter((other) => other.metadata?.name !== node && missingDisk(other) === undefined);
+  const names = [...new Set(here.map((replica) => replica.spec?.volumeName ?? ""))].sort();
+  const findings = names.flatMap((name): Finding[] => {
+    const volume = longhorn.volumes.find((other) => other.metadata?.name === name);
+    const wanted = volume?.spec?.numberOfReplicas ?? 1;
+    const healthy = longhorn.replicas.filter(({ spec }) => spec?.volumeName === name && !spec.failedAt);
+    const last = healthy.length > 0 && healthy.every((replica) => replica.spec?.nodeID === node);
+    const robustness = volume?.status?.robustness;
+    const found: Finding[] = [];
+    if (others.length < wanted) {
+      found.push({
+        what: `${node}: Longhorn volume ${name} wants ${wanted} replicas, and ${others.length} other nodes can take one${last ? "; its last one is here" : ""}`,
+        remedy: "add a storage node first, or lower the volume's number of replicas",
+      });
+    }
+    if (robustness === "degraded" || robustness === "faulted") {
+      found.push({
+        what: `${node}: Longhorn volume ${name} is ${robustness}${last ? " and its last good replica is here" : ""}`,
+        remedy: "wait until Longhorn has rebuilt it, or mend it in Longhorn's UI",
+      });
+    }
+    return found;
+  });
+  const images = heldBy(find(longhorn.nodes, node)).filter((name) => name.startsWith("backing image "));
+  if (images.length > 0 && others.length === 0) {
+    findings.push({
+      what: `${node}: Longhorn keeps ${listed(images)} on it, and no other node can take it`,
+      remedy: "add a storage node first",
+    });
+  }
+  return findings;
+}
+
+/** Asks Longhorn to move everything off the node and waits until it has. A node that holds nothing is not touched. */
+export async function evictLonghorn({ kubernetes, clock, log }: Clients, name: string): Promise<void> {
+  const node = await kubernetes.read(longhornNodes, name, longhornNamespace);
+  if (heldBy(node).length === 0) return;
+  if (!node?.spec?.evictionRequested) {
+    const { allowScheduling = true, evictionRequested = false } = node?.spec ?? {};
+    const before = JSON.stringify({ allowScheduling, evictionRequested });
+    const patch = {
+      metadata: { annotations: { [beforeAnnotation]: before } },
+      spec: { allowScheduling: false, evictionRequested: true },
+    };
+    await kubernetes.patch(longhornNodes, name, patch, longhornNamespace);
+  }
+  let left = -1;
+  await waitFor(
+    clock,
+    {
+      what: `${name}: Longhorn's replicas and backing images moving elsewhere`,
+      timeoutSeconds: evictionSeconds,
+      everySeconds: 15,
+      next: "see in Longhorn's UI why they do not move (space, anti-affinity, a volume that is not healthy)",
+    },
+    async () => {
+      const held = heldBy(await kubernetes.read(longhornNodes, name, longhornNamespace));
+      if (held.length !== left) log(`${name}: ${held.length} Longhorn replicas and backing images to move`);
+      left = held.length;
+      if (left === 0) return true;
+      throw new NotYet(`still there: ${listed(held)}`);
+    },
+  );
+}
+
+/** Gives the node's Longhorn settings back as they were before our leave; replicas that moved stay where they are. */
+export async function recallEviction({ kubernetes, log }: Clients, name: string): Promise<void> {
+  const node = await kubernetes.read(longhornNodes, name, longhornNamespace);
+  const before = node?.metadata?.annotations?.[beforeAnnotation];
+  if (before === undefined) return;
+  const spec = JSON.parse(before) as unknown;
+  const patch = { metadata: { annotations: { [beforeAnnotation]: null } }, spec };
+  await kubernetes.patch(longhornNodes, name, patch, longhornNamespace);
+  log(`${name}: Longhorn may use it again`);
+}
+
+/** Takes the node out of Longhorn; its webhook refuses that as long as the Kubernetes node is there. */
+export async function forgetInLonghorn({ kubernetes }: Clients, name: string): Promise<void> {
+  await kubernetes.remove(longhornNodes, name, longhornNamespace);
+}
+
+function find(nodes: readonly LonghornNode[], name: string): LonghornNode | undefined {
+  return nodes.find((node) => node.metadata?.name === name);
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return `${names.slice(0, 5).join(", ")}${more}`;
+}

@@ -1,0 +1,55 @@
+import { z } from "zod";
+import type { Clients } from "../clients";
+import { etcdFindings } from "../cluster/etcd";
+import { failureOf } from "../cluster/failure";
+import { refuseFindings, type Finding } from "../cluster/finding";
+import { look, stageOf, type Snapshot } from "../cluster/snapshot";
+import { defineOperation } from "../operation";
+import { preflight, refuseUnreachable } from "./preflight";
+import { retirementInput, type RetirementInput } from "./retirement-input";
+
+const schema = z.object({ stack: z.string().min(1), nodes: z.array(retirementInput) });
+
+/** Records the nodes for the deletion, which cannot read the file: `destroy` does not run the program. */
+export const guardRetirement = defineOperation({
+  verb: "guard-retirement",
+  needs: [],
+  schema,
+  run: async ({ nodes }) => ({ nodes: nodes.map(({ node }) => node) }),
+});
+
+/**
+ * One report of everything that stands against retiring the old nodes, read-only. It comes first so that the operator sees it whole and before the first node is touched; nothing relies on
+ * it, since each retirement looks again for itself.
+ */
+export const checkRetirement = defineOperation({
+  verb: "check-retirement",
+  needs: ["proxmox", "rancher", "kubernetes"],
+  schema,
+  run: async ({ stack, nodes }, clients) => {
+    const who = `${stack}: no old node was retired`;
+    await refuseUnreachable(clients, who, ["Kubernetes", "Rancher", "Proxmox"], `\`pulumi up -s ${stack}\``);
+    const snapshot = await look(clients);
+    const findings: Finding[] = [];
+    for (const input of nodes) findings.push(...(await findingsOf(clients, input, snapshot)));
+    const members = nodes.filter(({ node }) => stageOf(snapshot, node) === "member");
+    findings.push(...etcdFindings(snapshot, members));
+    refuseFindings(
+      `${who}, nothing was touched`,
+      // What concerns all of them, such as a volume, is found once for each.
+      [...new Map(findings.map((found) => [found.what, found])).values()],
+      `mend what is named, then \`pulumi destroy -s ${stack}\``,
+    );
+    return { nodes: nodes.map(({ node }) => node) };
+  },
+});
+
+/** One node's findings; that its machine cannot even be told is one of them, so that the report goes on to the next. */
+async function findingsOf(clients: Clients, input: RetirementInput, snapshot: Snapshot): Promise<readonly Finding[]> {
+  try {
+    return (await preflight(clients, input, snapshot)).findings;
+  } catch (error) {
+    const { what, why, next } = failureOf(error);
+    return [{ what: `${what}: ${why}`, remedy: next ?? "run the same command again" }];
+  }
+}

@@ -1,0 +1,141 @@
+import type { Clients, VmIdentity } from "../clients";
+import type { Held } from "../cluster/lease";
+import type { Finding } from "../cluster/finding";
+import { nodes } from "../kinds";
+import { NotYet, waitFor } from "../poll";
+import { Refusal } from "../refusal";
+import type { RetirementInput } from "./retirement-input";
+
+/** Seconds for a guest to react to ACPI. RancherOS has no guest agent and may not react at all; everything on it has been drained by then. */
+const shutdownSeconds = 300;
+
+/** What is recorded of a machine, and all that identifies it. */
+export type Recorded = Pick<RetirementInput, "node" | "vm">;
+
+/**
+ * The machine as it is now; undefined when nothing at all has its id any more. Not seeing it is not enough for that: a token without the privilege sees
+ * nothing, and a migrated machine is on another host. Both are refused.
+ */
+export async function readMachine(
+  { proxmox }: Pick<Clients, "proxmox">,
+  recorded: Recorded,
+): Promise<VmIdentity | undefined> {
+  const { host, vmId } = recorded.vm;
+  const live = await proxmox.readVm(host, vmId);
+  if (live || (await proxmox.vmIdFree(vmId))) return live;
+  const elsewhere = (await proxmox.listVms()).find((other) => other.vmId === vmId);
+  throw new Refusal({
+    what: `${recorded.node}: machine ${vmId} is not on host ${host}, nothing was touched`,
+    why: elsewhere
+      ? `the id belongs to ${elsewhere.name} on host ${elsewhere.host}`
+      : "the id is taken by something that this token cannot see",
+    next: elsewhere
+      ? `correct \`host\` in the environment file if that is the machine meant, then \`pulumi up\`, which records it`
+      : "give the token VM.Audit on the machine (README, the least privileges)",
+  });
+}
+
+/** Why the live machine is not the one recorded; undefined when it is. */
+export function mistakenIdentity(live: VmIdentity, { node, vm }: Recorded): string | undefined {
+  const differences = [
+    ...(live.vmId === vm.vmId ? [] : [`its id is ${live.vmId}, recorded is ${vm.vmId}`]),
+    ...(live.name === node ? [] : [`its name is ${live.name}, recorded is ${node}`]),
+    ...(live.macs[0] === vm.mac ? [] : [`its first MAC is ${live.macs[0] ?? "missing"}, recorded is ${vm.mac}`]),
+  ];
+  return differences.length === 0 ? undefined : differences.join("; ");
+}
+
+/** What stands against taking the machine away. `member`: its node is still in the cluster, and Rancher needs the machine running to remove it. */
+export function machineFindings(live: VmIdentity | undefined, recorded: Recorded, member: boolean): Finding[] {
+  const { node, vm } = recorded;
+  if (!live) {
+    if (!member) return [];
+    return [
+      {
+        what: `${node}: its machine ${vm.vmId} is gone, but the node is in the cluster; Rancher cannot clean a node without its machine`,
+        remedy: `remove the node in Rancher and \`kubectl delete node ${node}\``,
+      },
+    ];
+  }
+  const findings: Finding[] = [];
+  const mistaken = mistakenIdentity(live, recorded);
+  if (mistaken !== undefined) {
+    findings.push({
+      what: `${node}: machine ${vm.vmId} on ${vm.host} is another one (${mistaken})`,
+      remedy:
+        "correct the entry in the environment file and run `pulumi up`, which records it; if the node's own machine is gone, `pulumi state delete` its entry",
+    });
+  }
+  if (live.protection) {
+    findings.push({
+      what: `${node}: machine ${vm.vmId} is protected in Proxmox`,
+      remedy: `take the protection off (Options → Protection, or \`qm set ${vm.vmId} --protection 0\` on ${vm.host})`,
+    });
+  }
+  if (member && live.status !== "running") {
+    findings.push({
+      what: `${node}: its machine ${vm.vmId} is off, and Rancher can only remove a node that runs`,
+      remedy: `start it (\`qm start ${vm.vmId}\` on ${vm.host}) and wait until the node is Ready`,
+    });
+  }
+  return findings;
+}
+
+/**
+ * Shuts the machine down, deletes it with its disks and reads it back as gone. Who it is is read from Proxmox again right before each of the two, because an
+ * id that somebody reused in the meantime would take their machine with it. Does nothing where it is gone already.
+ */
+export async function destroyMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<void> {
+  const { proxmox, log } = clients;
+  const { node, vm } = recorded;
+  let live = await provenMachine(clients, held, recorded);
+  if (live && live.status !== "stopped") {
+    log(`${node}: shutting machine ${vm.vmId} down`);
+    if (!(await proxmox.shutdownVm(vm.host, vm.vmId, shutdownSeconds))) {
+      log(`${node}: it does not react, so it is stopped`);
+      // Five minutes have passed since it was proven.
+      live = await provenMachine(clients, held, recorded);
+      if (live) await proxmox.stopVm(vm.host, vm.vmId);
+    }
+    live = await provenMachine(clients, held, recorded);
+  }
+  if (!live) return;
+  if (live.status !== "stopped") {
+    throw new Refusal({
+      what: `${node}: machine ${vm.vmId} does not go off`,
+      why: "it runs after a shutdown and a stop; somebody or a high-availability rule starts it again",
+      next: `take it out of high availability and stop it: \`qm stop ${vm.vmId}\` on ${vm.host}`,
+    });
+  }
+  log(`${node}: deleting machine ${vm.vmId}`);
+  await proxmox.deleteVm(vm.host, vm.vmId);
+  await waitFor(
+    clients.clock,
+    { what: `${node}: machine ${vm.vmId} gone`, timeoutSeconds: 300, next: `look at it in Proxmox on ${vm.host}` },
+    async () => {
+      if (!(await proxmox.vmIdFree(vm.vmId))) throw new NotYet("Proxmox still has something with this id");
+      return true;
+    },
+  );
+  log(`${node}: machine ${vm.vmId} is gone`);
+}
+
+/** The machine, proven to be the one recorded and nobody's node any more, while the lock is ours; undefined when it is gone. */
+async function provenMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<VmIdentity | undefined> {
+  await held.check();
+  const { node, vm, address } = recorded;
+  const users = (await clients.kubernetes.list(nodes)).filter(
+    (other) => other.metadata?.name === node || other.status?.addresses?.some((entry) => entry.address === address),
+  );
+  const live = await readMachine(clients, recorded);
+  const mistaken = live && mistakenIdentity(live, recorded);
+  if (users.length === 0 && mistaken === undefined) return live;
+  throw new Refusal({
+    what: `${node}: machine ${vm.vmId} on ${vm.host} is left as it is`,
+    why:
+      mistaken === undefined
+        ? `the cluster's node ${users[0]?.metadata?.name} has its name or its address ${address}`
+        : `it is not the machine recorded: ${mistaken}`,
+    next: "find out whose it is before anything else",
+  });
+}

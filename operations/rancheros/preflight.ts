@@ -1,0 +1,68 @@
+import type { Clients, VmIdentity } from "../clients";
+import { failureOf } from "../cluster/failure";
+import type { Finding } from "../cluster/finding";
+import { leaveFindings } from "../cluster/leave-cluster";
+import { look, stageOf, type Snapshot } from "../cluster/snapshot";
+import { Refusal } from "../refusal";
+import { machineFindings, readMachine } from "./machine";
+import type { RetirementInput } from "./retirement-input";
+import { storageFindings } from "./storage-findings";
+
+/** What a retirement's preflight saw. */
+export interface Seen {
+  readonly snapshot: Snapshot;
+  readonly machine: VmIdentity | undefined;
+  readonly findings: readonly Finding[];
+}
+
+/** Everything that stands against retiring the node, from live systems; changes nothing. */
+export async function preflight(clients: Clients, input: RetirementInput, known?: Snapshot): Promise<Seen> {
+  const snapshot = known ?? (await look(clients));
+  const stage = stageOf(snapshot, input.node);
+  const machine = await readMachine(clients, input);
+  return {
+    snapshot,
+    machine,
+    findings: [
+      ...machineFindings(machine, input, stage === "member"),
+      ...(await storageFindings(clients.kubernetes, snapshot, input)),
+      ...leaveFindings(snapshot, input, { leaving: input.oldNodes, longhorn: "empty" }),
+    ],
+  };
+}
+
+/** Whether nothing is left to do. */
+export function isGone({ snapshot, machine }: Pick<Seen, "snapshot" | "machine">, node: string): boolean {
+  return machine === undefined && stageOf(snapshot, node) === "gone";
+}
+
+/**
+ * Asks each system for something small first: one that does not answer, or no longer takes the credentials that the last `up` recorded, stops the run
+ * before anything was read, let alone changed.
+ */
+export async function refuseUnreachable(
+  clients: Clients,
+  who: string,
+  systems: readonly Reachable[],
+  up: string,
+): Promise<void> {
+  const ask: Record<Reachable, () => Promise<unknown>> = {
+    Kubernetes: () => clients.kubernetes.version(),
+    Rancher: () => clients.rancher.version(),
+    Proxmox: () => clients.proxmox.listVms(),
+  };
+  for (const system of systems) {
+    try {
+      await ask[system]();
+    } catch (error) {
+      const { what, why, next } = failureOf(error);
+      throw new Refusal({
+        what: `${who}: nothing was touched, because ${system} does not answer as it should`,
+        why: `${what}: ${why}`,
+        next: `${next === undefined ? "" : `${next}; `}after a rotated token or kubeconfig, ${up} records the new one; then run the same command again`,
+      });
+    }
+  }
+}
+
+type Reachable = "Kubernetes" | "Rancher" | "Proxmox";

@@ -1,0 +1,38 @@
+import { defineOperation } from "../operation";
+import { Refusal } from "../refusal";
+import { mistakenIdentity, readMachine } from "./machine";
+import { retirementInput } from "./retirement-input";
+
+/** Who an old node's machine is, as read from Proxmox. */
+export interface OldMachine {
+  readonly name: string;
+  readonly vmId: number;
+  readonly mac: string;
+}
+
+/** Reads who the machine is and refuses one that differs from the file. Writes nothing anywhere: old machines are never put under a provider. */
+export const recordOldNode = defineOperation({
+  verb: "record-old-node",
+  needs: ["proxmox"],
+  schema: retirementInput,
+  run: async (input, clients): Promise<OldMachine> => {
+    const { node, vm } = input;
+    const live = await readMachine(clients, input);
+    if (!live) {
+      throw new Refusal({
+        what: `${node}: there is no machine ${vm.vmId}`,
+        why: "an old node is recorded to be retired later, and there is nothing to retire",
+        next: `correct its \`vmId\` and \`host\` in the environment file, or set \`retired: true\` if it is gone; then \`pulumi up -s ${input.stack}\``,
+      });
+    }
+    const mistaken = mistakenIdentity(live, input);
+    if (mistaken !== undefined) {
+      throw new Refusal({
+        what: `${node}: machine ${vm.vmId} on ${vm.host} is not the one in the environment file`,
+        why: mistaken,
+        next: `correct the entry: a wrong one would retire somebody else's machine; then \`pulumi up -s ${input.stack}\``,
+      });
+    }
+    return { name: live.name, vmId: live.vmId, mac: vm.mac };
+  },
+});
