@@ -33,7 +33,11 @@ function fromArchive(path: string): Buffer {
   const tar = gunzipSync(readFileSync(path));
   for (let at = 0; at + 512 <= tar.length;) {
     const field = (start: number, length: number): string =>
-      (tar.toString("latin1", at + start, at + start + length).split("\0")[0] ?? "").trim();
+      tar
+        .toString("latin1", at + start, at + start + length)
+        .split("\0", 1)
+        .join("")
+        .trim();
     const size = Number.parseInt(field(124, 12) || "0", 8);
     // The chart's own file, not that of a chart in its charts/ folder.
     if (/^[^/]+\/Chart\.yaml$/.test(field(0, 100))) return tar.subarray(at + 512, at + 512 + size);
@@ -43,5 +47,7 @@ function fromArchive(path: string): Buffer {
 }
 
 function firstLine(error: unknown): string {
-  return error instanceof Error ? (error.message.split("\n")[0] ?? error.name) : "unknown error";
+  return String(error instanceof Error ? error.message : error)
+    .split("\n", 1)
+    .join("");
 }

@@ -15,7 +15,7 @@ export interface HelmRevision {
   /** The Secret that holds the record. */
   readonly secret: string;
   /** Decodes the record, which may be a megabyte: only what is asked for is unpacked. */
-  content(): HelmContent;
+  readonly content: () => HelmContent;
 }
 
 export interface HelmContent {
