@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { V1ConfigMap } from "@kubernetes/client-node";
 import { z } from "zod";
 import { ApiRefusal, type Clients, type KubernetesApi } from "../clients";
@@ -51,6 +50,8 @@ const comparisonSchema = z.strictObject({
   vanished: count,
   /** Who used the old claim before and after. */
   consumers: z.array(consumerSchema),
+  /** Who used the new one. */
+  targetConsumers: z.array(consumerSchema),
 });
 export type Comparison = z.infer<typeof comparisonSchema>;
 
@@ -102,7 +103,7 @@ export async function readLedger(kubernetes: KubernetesApi, volume: VolumeRef): 
 /**
  * Reads the ledger, changes it and writes it with the resourceVersion that was read; when someone wrote in between, it reads and changes again, so `change`
  * must depend on nothing but what it is given. Stamps `times` when a phase is reached. A phase never goes back: `change` that would do so is refused, with
- * one exception: a copy of a higher attempt into another claim begins anew while nothing later than `warm` was reached. Returns what now stands.
+ * one exception: a copy of a higher attempt into another claim (of another name or UID) begins anew while nothing later than `warm` was reached. Returns what now stands.
  */
 export async function writeLedger(
   { kubernetes, clock }: Pick<Clients, "kubernetes" | "clock">,
@@ -113,8 +114,8 @@ export async function writeLedger(
   for (let round = 0; round < 10; round += 1) {
     const stored = await kubernetes.read(configMaps, name, ledgerNamespace);
     const current = stored && parseLedger(stored, volume);
-    const next = stamped(ledgerSchema.parse(change(current)), new Date(clock.now()).toISOString());
-    if (current && isDeepStrictEqual(current, next)) return current;
+    const next = stamped(change(current), new Date(clock.now()).toISOString());
+    if (current && toText(current) === toText(next)) return current;
     if (current) refuseGoingBack(volume, current, next);
     const body = toConfigMap(volume, next);
     try {
@@ -155,8 +156,14 @@ function fromJson(text: string): unknown {
   }
 }
 
+/** With the time of its phase, and as it will be read back: checked, keys in the schema's order, none that is undefined. */
 function stamped(ledger: Ledger, now: string): Ledger {
-  return { ...ledger, times: { ...ledger.times, [ledger.phase]: ledger.times[ledger.phase] ?? now } };
+  const times = { ...ledger.times, [ledger.phase]: ledger.times[ledger.phase] ?? now };
+  return ledgerSchema.parse(JSON.parse(JSON.stringify({ ...ledger, times })));
+}
+
+function toText(ledger: Ledger): string {
+  return `${JSON.stringify(ledger, undefined, 2)}\n`;
 }
 
 function refuseGoingBack(volume: VolumeRef, current: Ledger, next: Ledger): void {
@@ -171,7 +178,9 @@ function refuseGoingBack(volume: VolumeRef, current: Ledger, next: Ledger): void
 /** Another copy altogether: what the old one reached says nothing about it, and nobody relies on it before it is verified. */
 function beginsAnew(current: Ledger, next: Ledger): boolean {
   return (
-    !hasReached(current.phase, "verified") && next.targetClaim !== current.targetClaim && next.attempt > current.attempt
+    !hasReached(current.phase, "verified") &&
+    next.attempt > current.attempt &&
+    (next.targetClaim !== current.targetClaim || next.targetUid !== current.targetUid)
   );
 }
 
@@ -184,6 +193,6 @@ function toConfigMap(volume: VolumeRef, ledger: Ledger): V1ConfigMap {
       namespace: ledgerNamespace,
       labels: { "app.kubernetes.io/managed-by": "home-cluster", "home-cluster/ledger": "volume" },
     },
-    data: { ledger: `${JSON.stringify(ledger, undefined, 2)}\n` },
+    data: { ledger: toText(ledger) },
   };
 }

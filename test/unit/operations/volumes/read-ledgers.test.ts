@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { claims } from "../../../../operations/kinds";
+import { Refusal } from "../../../../operations/refusal";
+import { ledgerPhases, writeLedger, type Ledger } from "../../../../operations/volumes/ledger";
+import { readLedgers } from "../../../../operations/volumes/read-ledgers";
+import { makeClaim, migrationHome, newClaim, put, ref, stored, type MigrationHome } from "../../../support/volumes";
+
+const declared = { ...ref, newClaim, accessMode: "ReadWriteOnce", stage: "copy", attempt: 1 } as const;
+const other = { ...declared, namespace: "media", claim: "jellyfin-config", newClaim: "jellyfin-config-longhorn" };
+
+describe("operations/volumes/read-ledgers", () => {
+  let at: MigrationHome;
+  let base: Ledger;
+  beforeEach(async () => {
+    at = await migrationHome();
+    base = {
+      version: 1,
+      volume: "games/valheim-server-data",
+      phase: "prepared",
+      attempt: 1,
+      sourceUid: stored(at.home, claims, ref.claim, ref.namespace).metadata?.uid ?? "",
+      sourceVolume: "pvc-games-valheim-server-data",
+      targetClaim: newClaim,
+      times: {},
+      consumers: [],
+    };
+  });
+  const run = () => readLedgers.run({ volumes: [declared, other] }, at.clients);
+  const names = (phase: string) => ({
+    volumes: [
+      { namespace: "games", claim: "valheim-server-data", newClaim, phase },
+      { namespace: "media", claim: "jellyfin-config", newClaim: "jellyfin-config-longhorn", phase: "none" },
+    ],
+  });
+
+  it("says none before anything has begun", async () => {
+    assert.deepEqual(await run(), names("none"));
+  });
+  for (const phase of ledgerPhases.slice(0, 4)) {
+    it(`says ${phase}, and writes nothing`, async () => {
+      await writeLedger(at.clients, ref, () => ({ ...base, phase }));
+      const before = JSON.stringify(at.home.kubernetes.objects);
+      assert.deepEqual(await run(), names(phase));
+      assert.equal(JSON.stringify(at.home.kubernetes.objects), before);
+    });
+  }
+  it("refuses with every volume that disagrees, its reason and its remedy", async () => {
+    await makeClaim(at);
+    await writeLedger(at.clients, ref, () => ({ ...base, phase: "switched" }));
+    await writeLedger(at.clients, other, () => ({
+      ...base,
+      volume: "media/jellyfin-config",
+      attempt: 2,
+      sourceUid: stored(at.home, claims, other.claim, other.namespace).metadata?.uid ?? "",
+      targetClaim: other.newClaim,
+    }));
+    await assert.rejects(run(), (error) => {
+      assert.ok(error instanceof Refusal);
+      assert.deepEqual(error.parts, {
+        what: "the file and the volumes' ledgers disagree: refused, nothing was touched",
+        why:
+          "volume games/valheim-server-data: the ledger says switched, and the file says stage copy: a copy would go over the volume that the workload lives on\n" +
+          "        volume media/jellyfin-config: attempt is 1, and the ledger has seen 2",
+        next:
+          "volume games/valheim-server-data: take the volume out of the file: its Jobs go, its data and its ledger stay\n" +
+          "        volume media/jellyfin-config: write attempt: 2, or 3 to run the copy again",
+      });
+      return true;
+    });
+  });
+  it("refuses a broken ledger", async () => {
+    await put(at.clients, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "volume-media-jellyfin-config", namespace: "home-cluster" },
+    });
+    await assert.rejects(run(), /of volume media\/jellyfin-config: refused/);
+  });
+  it("an environment without volumes has nothing to read", async () => {
+    assert.deepEqual(await readLedgers.run({ volumes: [] }, at.clients), { volumes: [] });
+  });
+});
