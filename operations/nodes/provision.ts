@@ -4,7 +4,12 @@ import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
 import { guestUser, hostKeyThroughHypervisor } from "./host-key";
 
+/** Raised by one when `provision.sh` changes in a way that nodes which exist must get too: a changed input is what makes it run again. */
+export const provisionRevision = 1;
+
 const schema = z.strictObject({
+  /** `provisionRevision` of the checkout that declared it. */
+  revision: z.int(),
   node: z.string(),
   address: z.ipv4(),
   distribution: z.enum(["rke1", "rke2", "k3s"]),

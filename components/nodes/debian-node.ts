@@ -1,0 +1,48 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Environment } from "../../environment/schema";
+import type { AccessInput } from "../../operations/declare";
+import { DebianVm, type DebianVmArgs } from "./debian-vm";
+import { NodeMembership } from "./node-membership";
+import { nodeAddress, NodeProvisioning } from "./node-provisioning";
+
+export interface DebianNodeArgs extends DebianVmArgs {
+  readonly distribution: Environment["cluster"]["distribution"];
+  /** Ways into all four systems; each operation gets those that it needs. */
+  readonly access: AccessInput;
+}
+
+/** What others need to reach the node; known once it is a member, Ready as declared. */
+export interface Reach {
+  readonly vmId: pulumi.Output<number>;
+  readonly address: pulumi.Output<string>;
+  readonly hostKey: pulumi.Output<string>;
+}
+
+/** One Debian node of the cluster: its machine, what is in it, its membership; taken out of the file it goes in the opposite order. */
+export class DebianNode extends pulumi.ComponentResource {
+  readonly reach: Reach;
+
+  constructor(name: string, args: DebianNodeArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("home-cluster:nodes:DebianNode", name, args, opts);
+    const { distribution, access, ...machine } = args;
+    const { node, networks } = machine;
+    const vm = new DebianVm(`${name}-vm`, machine, { parent: this });
+    const provisioning = new NodeProvisioning(
+      `${name}-provisioning`,
+      { node, networks, distribution, machine: vm.machine, access },
+      { parent: this },
+    );
+    const membership = new NodeMembership(
+      `${name}-membership`,
+      { node, distribution, hostKey: provisioning.hostKey, machine: vm.machine, access },
+      { parent: this },
+    );
+    const { member } = membership;
+    this.reach = {
+      vmId: pulumi.all([vm.vmId, member]).apply(([vmId]) => vmId),
+      address: member.apply(() => nodeAddress(node)),
+      hostKey: pulumi.all([provisioning.hostKey, member]).apply(([hostKey]) => hostKey),
+    };
+    this.registerOutputs({ ...this.reach });
+  }
+}

@@ -1,0 +1,78 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Environment, NodeSpec } from "../../environment/schema";
+import { accessFor, declare, type AccessInput } from "../../operations/declare";
+import { provision, provisionRevision } from "../../operations/nodes/provision";
+import { verifyHostKey } from "../../operations/nodes/verify-host-key";
+import { networkOf, type NetworkSpec } from "./lookup";
+
+export interface NodeProvisioningArgs {
+  readonly node: NodeSpec;
+  readonly networks: readonly NetworkSpec[];
+  readonly distribution: Environment["cluster"]["distribution"];
+  /** The machine's id in the engine; a machine that takes another's place is provisioned anew. */
+  readonly machine: pulumi.Input<string>;
+  readonly access: AccessInput;
+}
+
+/** The guest brought to what the cluster needs, then its host key verified through the hypervisor. No secret travels before that. */
+export class NodeProvisioning extends pulumi.ComponentResource {
+  /** `ssh-ed25519 AAAA…`: safe to pin. */
+  readonly hostKey: pulumi.Output<string>;
+
+  constructor(name: string, args: NodeProvisioningArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("home-cluster:nodes:NodeProvisioning", name, args, opts);
+    const { node } = args;
+    const vm = { host: node.host, vmId: node.vmId };
+    const address = nodeAddress(node);
+    const guest = declare(
+      `${name}-guest`,
+      {
+        create: provision,
+        update: provision,
+        access: accessFor(args.access, provision),
+        input: {
+          revision: provisionRevision,
+          node: node.name,
+          address,
+          distribution: args.distribution,
+          vm,
+          dataDisk: node.dataDisk,
+          cards: otherCards(node, args.networks),
+        },
+        triggers: [args.machine],
+      },
+      { parent: this },
+    );
+    const verified = declare(
+      `${name}-host-key`,
+      {
+        create: verifyHostKey,
+        update: verifyHostKey,
+        access: accessFor(args.access, verifyHostKey),
+        input: guest.result.apply(({ hostKey }) => ({ node: node.name, address, vm, seen: hostKey })),
+        triggers: [args.machine],
+      },
+      { parent: this },
+    );
+    this.hostKey = verified.result.apply(({ hostKey }) => hostKey);
+    this.registerOutputs({ hostKey: this.hostKey });
+  }
+}
+
+/** The address under which the node is reached and known to Kubernetes: that of its first card. */
+export function nodeAddress(node: NodeSpec): string {
+  const [first] = node.cards;
+  if (first) return first.address;
+  throw new Error(`${node.name}: no card`);
+}
+
+/** What routing needs to know of the cards beyond the first. */
+function otherCards(
+  node: NodeSpec,
+  networks: readonly NetworkSpec[],
+): { mac: string; network: string; gateway?: string }[] {
+  return node.cards.slice(1).map((card) => {
+    const { cidr, gateway } = networkOf(networks, card.network);
+    return { mac: card.mac, network: cidr, ...(gateway !== undefined && { gateway }) };
+  });
+}

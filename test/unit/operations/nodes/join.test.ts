@@ -1,0 +1,308 @@
+import assert from "node:assert/strict";
+import type { V1Node } from "@kubernetes/client-node";
+import type { Clients } from "../../../../operations/clients";
+import { leaseName, leaseNamespace } from "../../../../operations/cluster/lease";
+import { leases, nodes } from "../../../../operations/kinds";
+import { join } from "../../../../operations/nodes/join";
+import { membershipInput } from "../../../../operations/nodes/membership-input";
+import { refreshMembership } from "../../../../operations/nodes/refresh-membership";
+import { nodeObject } from "../../../../rehearsal/home/guest";
+import { homeWithMachine, hostKey, membership, refused, withRegistration } from "../../../support/nodes";
+
+const labels = {
+  "home-cluster/node": "debian",
+  "node.longhorn.io/create-default-disk": "true",
+};
+
+async function member(clients: Clients, change: (node: V1Node) => void = () => undefined): Promise<void> {
+  const node = nodeObject("debian-1", "192.168.10.21", ["controlplane", "etcd", "worker"], labels);
+  change(node);
+  await clients.kubernetes.create(node);
+}
+
+describe("operations/nodes/join, on the pretend home (does not prove that Rancher's agent registers)", () => {
+  it("registers over the pinned connection, the token among the secrets only, and waits until the node is as declared", async () => {
+    const { clients, runs, home, log, clock } = homeWithMachine();
+    const start = clock.now();
+    assert.deepEqual(await join.run(membership(), clients), { node: "debian-1", address: "192.168.10.21" });
+    assert.deepEqual(runs, [
+      {
+        target: { address: "192.168.10.21", user: "debian", hostKey },
+        script: "join-rke1",
+        settings: {
+          NODE_NAME: "debian-1",
+          ADDRESS: "192.168.10.21",
+          ROLES: "controlplane,etcd,worker",
+          LABELS: "home-cluster/node=debian,node.longhorn.io/create-default-disk=true",
+          SERVER: "https://rancher.invalid",
+          CA_CHECKSUM: "",
+          AGENT_IMAGE: "rancher/rancher-agent:v2.11.16",
+        },
+        secrets: { TOKEN: home.rancher.token, AGENT_ENVIRONMENT: "" },
+      },
+    ]);
+    // 5 s to run, 75 s until its node, 15 s until Rancher calls it active: both waited for.
+    assert.ok(clock.now() - start >= 95_000);
+    const node = await clients.kubernetes.read(nodes, "debian-1");
+    assert.equal(node?.metadata?.annotations?.["home-cluster/labels"], Object.keys(labels).sort().join(","));
+    assert.ok(!log.join("\n").includes(home.rancher.token));
+  });
+
+  it("uses the agent's script for rke2 and k3s, without an image, with Rancher's CA and the cluster's own environment", async () => {
+    for (const distribution of ["rke2", "k3s"] as const) {
+      const { clients, runs, home } = homeWithMachine();
+      const registration = {
+        server: "https://rancher.example.org",
+        token: home.rancher.token,
+        caChecksum: "abc",
+        agentImage: undefined,
+        environment: { HTTPS_PROXY: "http://user:password@proxy", NO_PROXY: "10.0.0.0/8" },
+      };
+      await join.run(membership({ distribution }), withRegistration(clients, registration));
+      assert.equal(runs[0]?.script, "join-agent");
+      assert.deepEqual(runs[0]?.settings, {
+        NODE_NAME: "debian-1",
+        ADDRESS: "192.168.10.21",
+        ROLES: "controlplane,etcd,worker",
+        LABELS: "home-cluster/node=debian,node.longhorn.io/create-default-disk=true",
+        SERVER: "https://rancher.example.org",
+        CA_CHECKSUM: "abc",
+      });
+      assert.deepEqual(runs[0]?.secrets, {
+        TOKEN: home.rancher.token,
+        AGENT_ENVIRONMENT: "HTTPS_PROXY=http://user:password@proxy\nNO_PROXY=10.0.0.0/8",
+      });
+    }
+  });
+
+  it("is idempotent: a second run registers nothing", async () => {
+    const { clients, runs } = homeWithMachine();
+    await join.run(membership(), clients);
+    assert.deepEqual(await join.run(membership(), clients), { node: "debian-1", address: "192.168.10.21" });
+    assert.equal(runs.length, 1);
+  });
+
+  it("goes on with a half-joined node: worker not yet labelled, not yet Ready", async () => {
+    const { clients, runs, clock, home } = homeWithMachine();
+    await member(clients, (node) => {
+      delete node.metadata?.labels?.["node-role.kubernetes.io/worker"];
+      node.status = { ...node.status, conditions: [{ type: "Ready", status: "False", message: "CNI not ready" }] };
+    });
+    home.rancher.nodes.push({ id: "c-abc12:m-1", vmId: 201, nodeName: "debian-1", state: "active", roles: [] });
+    void clock.sleep(60_000).then(() =>
+      clients.kubernetes.patch(nodes, "debian-1", {
+        metadata: { labels: { "node-role.kubernetes.io/worker": "true" } },
+        status: { conditions: [{ type: "Ready", status: "True" }] },
+      }),
+    );
+    assert.deepEqual(await join.run(membership(), clients), { node: "debian-1", address: "192.168.10.21" });
+    assert.deepEqual(runs, []);
+  });
+
+  it("lets one node join at a time: the second registers after the first is active, and the lock is free afterwards", async () => {
+    const { clients, home, runs } = homeWithMachine();
+    const [first] = home.proxmox.vms.filter((vm) => vm.vmId === 201);
+    assert.ok(first);
+    home.proxmox.vms.push({ ...first, vmId: 202, name: "debian-2" });
+    home.guests[202] = { hostKey, address: "192.168.10.22", agent: true, joined: false };
+    const states: string[] = [];
+    const watching: Clients = {
+      ...clients,
+      ssh: {
+        run: (...args) => {
+          states.push(home.rancher.nodes.map((node) => `${node.nodeName ?? "?"} ${node.state}`).at(-1) ?? "");
+          return clients.ssh.run(...args);
+        },
+      },
+    };
+    await Promise.all([
+      join.run(membership(), watching),
+      join.run(membership({ node: "debian-2", address: "192.168.10.22" }), watching),
+    ]);
+    assert.equal(runs.length, 2);
+    assert.deepEqual(states, ["rancheros-3 active", `${runs[0]?.settings.NODE_NAME} active`]);
+    const lease = await clients.kubernetes.read(leases, leaseName, leaseNamespace);
+    assert.equal(lease?.spec?.holderIdentity, undefined);
+  });
+
+  it("refuses a Kubernetes node of the same name that is another machine", async () => {
+    const { clients, runs } = homeWithMachine();
+    await member(clients, (node) => (node.status = { addresses: [{ type: "InternalIP", address: "192.168.10.99" }] }));
+    const { what, why } = await refused(join.run(membership(), clients));
+    assert.equal(what, "debian-1: the cluster has another machine under this name, nothing was touched");
+    assert.match(why, /192\.168\.10\.99, .* 192\.168\.10\.21/);
+    assert.deepEqual(runs, []);
+  });
+
+  it("refuses a member with a role that is not declared", async () => {
+    const { clients, runs } = homeWithMachine();
+    await member(clients);
+    const { what } = await refused(join.run(membership({ roles: ["worker"] }), clients));
+    assert.equal(what, "debian-1: roles cannot change while it is a member, nothing was touched");
+    assert.deepEqual(runs, []);
+  });
+
+  it("refuses while Rancher still removes a node of the name", async () => {
+    const { clients, runs, home } = homeWithMachine();
+    home.rancher.nodes.push({ id: "c-abc12:m-1", vmId: 201, nodeName: "debian-1", state: "removing", roles: [] });
+    const { what } = await refused(join.run(membership(), clients));
+    assert.equal(what, "debian-1: Rancher is still removing a node of this name");
+    assert.deepEqual(runs, []);
+  });
+
+  it("refuses rke1 when Rancher names no agent image, before anything runs", async () => {
+    const { clients, runs } = homeWithMachine();
+    const registration = { server: "https://r", token: "t", caChecksum: undefined, agentImage: undefined };
+    const { what } = await refused(join.run(membership(), withRegistration(clients, registration)));
+    assert.equal(what, "debian-1: Rancher gives no command for joining an rke1 cluster");
+    assert.deepEqual(runs, []);
+  });
+
+  const never: [string, (node: V1Node) => void, RegExp, string][] = [
+    [
+      "not Ready",
+      (node) => (node.status = { ...node.status, conditions: [{ type: "Ready", status: "False", message: "no CNI" }] }),
+      /not Ready: no CNI$/,
+      "rke1",
+    ],
+    [
+      "without conditions",
+      (node) => (node.status = { addresses: node.status?.addresses }),
+      /no condition yet$/,
+      "rke1",
+    ],
+    [
+      "without an address",
+      (node) => (node.status = { conditions: [{ type: "Ready", status: "True" }] }),
+      /no InternalIP yet$/,
+      "rke2",
+    ],
+    ["without roles", (node) => (node.metadata = { name: "debian-1" }), /roles are not there$/, "rke2"],
+  ];
+  for (const [what, change, why, distribution] of never) {
+    it(`gives up on a node that stays ${what}, naming the agent's log`, async () => {
+      const { clients } = homeWithMachine();
+      await member(clients, change);
+      const parts = await refused(
+        join.run(membership({ distribution: distribution === "rke1" ? "rke1" : "rke2" }), clients),
+      );
+      assert.equal(parts.what, "debian-1: Ready in the cluster with its roles and address: not within 1800 s");
+      assert.match(parts.why, why);
+      assert.match(
+        parts.next,
+        distribution === "rke1" ? /docker logs .* home-cluster-join/ : /journalctl .*system-agent/,
+      );
+    });
+  }
+
+  it("gives up on a node that never registers, and on one that Rancher does not call active", async () => {
+    const silent = homeWithMachine((_, guest) => (guest.joined = true));
+    assert.match((await refused(join.run(membership(), silent.clients))).why, /no Kubernetes node of this name$/);
+
+    for (const state of [undefined, "registering" as const]) {
+      const { clients, home } = homeWithMachine();
+      await member(clients);
+      if (state) home.rancher.nodes.push({ id: "c-abc12:m-1", vmId: 201, nodeName: "debian-1", state, roles: [] });
+      const { what, why } = await refused(join.run(membership(), clients));
+      assert.equal(what, "debian-1: active in Rancher: not within 900 s");
+      assert.match(why, state ? /Rancher calls it registering$/ : /not in Rancher$/);
+    }
+  });
+
+  it("stops at a node of another address that turns up under the name while it waits", async () => {
+    const { clients, clock } = homeWithMachine((_, guest) => (guest.joined = true));
+    void clock
+      .sleep(30_000)
+      .then(() =>
+        member(clients, (node) => (node.status = { addresses: [{ type: "InternalIP", address: "192.168.10.99" }] })),
+      );
+    assert.match((await refused(join.run(membership(), clients))).what, /another machine under this name/);
+  });
+
+  it("reads inputs of a newer checkout, and refuses one without a verified key", () => {
+    assert.ok(membershipInput.safeParse({ ...membership(), later: true }).success);
+    assert.ok(!membershipInput.safeParse(membership({ hostKey: "ssh-rsa AAAA" })).success);
+    assert.ok(!membershipInput.safeParse(membership({ roles: [] })).success);
+  });
+});
+
+describe("operations/nodes/refresh-membership, on the pretend home", () => {
+  it("changes nothing when everything is as declared", async () => {
+    const { clients, home, runs } = homeWithMachine();
+    await join.run(membership(), clients);
+    const before = structuredClone(home);
+    assert.deepEqual(await refreshMembership.run(membership(), clients), {
+      node: "debian-1",
+      address: "192.168.10.21",
+    });
+    assert.deepEqual(home, before);
+    assert.equal(runs.length, 1);
+  });
+
+  it("never joins anew, whatever changed", async () => {
+    const { clients, runs } = homeWithMachine();
+    await join.run(membership(), clients);
+    const changes = [{ protect: false }, { hostKey: "ssh-ed25519 AAAAother" }, { labels: {} }];
+    for (const change of changes) await refreshMembership.run(membership(change), clients);
+    assert.equal(runs.length, 1);
+  });
+
+  it("adds, changes and removes labels of ours, and leaves those of others", async () => {
+    const { clients, log } = homeWithMachine();
+    await join.run(membership({ labels: { ...labels, zone: "a" } }), clients);
+    await clients.kubernetes.patch(nodes, "debian-1", { metadata: { labels: { theirs: "kept" } } });
+    log.length = 0;
+    await refreshMembership.run(
+      membership({ labels: { "home-cluster/node": "debian", zone: "b", more: "x" } }),
+      clients,
+    );
+    const found = (await clients.kubernetes.read(nodes, "debian-1"))?.metadata;
+    assert.deepEqual([found?.labels?.zone, found?.labels?.more, found?.labels?.theirs], ["b", "x", "kept"]);
+    assert.ok(!("node.longhorn.io/create-default-disk" in (found?.labels ?? {})));
+    assert.equal(found?.annotations?.["home-cluster/labels"], "home-cluster/node,more,zone");
+    assert.deepEqual(log, [
+      "debian-1: label more=x",
+      "debian-1: label zone=b",
+      "debian-1: label node.longhorn.io/create-default-disk removed",
+    ]);
+  });
+
+  it("refuses changed roles, fewer as well as more", async () => {
+    for (const roles of [["worker"], ["controlplane", "etcd"]] as const) {
+      const { clients } = homeWithMachine();
+      await join.run(membership(), clients);
+      const { what, why } = await refused(refreshMembership.run(membership({ roles: [...roles] }), clients));
+      assert.equal(what, "debian-1: roles cannot change while it is a member, nothing was touched");
+      assert.equal(
+        why,
+        `it is controlplane, etcd, worker in the cluster and ${[...roles].sort().join(", ")} in the environment file`,
+      );
+    }
+  });
+
+  it("knows rke2's spelling of the control plane", async () => {
+    const { clients } = homeWithMachine();
+    await member(clients, (node) => {
+      delete node.metadata?.labels?.["node-role.kubernetes.io/controlplane"];
+      Object.assign(node.metadata?.labels ?? {}, { "node-role.kubernetes.io/control-plane": "true" });
+    });
+    await refreshMembership.run(membership({ distribution: "rke2" }), clients);
+  });
+
+  it("refuses a node without any role, another machine, and a node that is gone", async () => {
+    const bare = homeWithMachine();
+    await member(bare.clients, (node) => (node.metadata = { name: "debian-1" }));
+    assert.match((await refused(refreshMembership.run(membership(), bare.clients))).why, /^it is without a role/);
+
+    const moved = homeWithMachine();
+    await member(moved.clients);
+    assert.match(
+      (await refused(refreshMembership.run(membership({ address: "192.168.10.22" }), moved.clients))).what,
+      /another machine under this name/,
+    );
+
+    const gone = await refused(refreshMembership.run(membership(), homeWithMachine().clients));
+    assert.equal(gone.what, "debian-1: is not in the cluster any more");
+    assert.match(gone.next, /pulumi state delete/);
+  });
+});
