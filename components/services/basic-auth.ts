@@ -28,13 +28,13 @@ export class BasicAuth extends pulumi.ComponentResource {
         metadata: { name: "basic-auth", namespace: args.namespace },
         type: "Opaque",
         // One key and no other: nginx looks for `auth`, Traefik takes a Secret's only key whatever its name.
-        data: pulumi.secret({
+        data: {
           auth: pulumi
             .all([password.result, salt.result])
             .apply(([plain, seasoning]) =>
               Buffer.from(htpasswd(args.user, plain, seasoning), "utf8").toString("base64"),
             ),
-        }),
+        },
       },
       { parent: this },
     );

@@ -25,11 +25,11 @@ export class LonghornBackup extends pulumi.ComponentResource {
       {
         metadata: { name: "longhorn-backup", namespace: args.namespace },
         type: "Opaque",
-        // Not `stringData`, which is write-only and would never show a change made by hand. Secret again, in case a caller's outputs were not.
-        data: pulumi.secret({
+        // Not `stringData`, which is write-only and would never show a change made by hand.
+        data: {
           AWS_ACCESS_KEY_ID: base64(args.credentials.accessKey),
           AWS_SECRET_ACCESS_KEY: base64(args.credentials.secretKey),
-        }),
+        },
       },
       { parent: this },
     );

@@ -85,6 +85,19 @@ describe("Longhorn (mock runtime: does not prove that it installs)", () => {
     ]);
   });
 
+  it("waits at each gate for the one before it", async () => {
+    const after = Object.fromEntries(summaries(await lab()).map((found) => [found.name, found.after]));
+    assert.deepEqual(after["longhorn-helm-release"], ["longhorn-backup-secret", "longhorn-storage-namespace"]);
+    assert.deepEqual(after["longhorn-default-default-class"], ["longhorn-helm-release"]);
+    const gates = ["longhorn-default-default-class", "longhorn-helm-release"];
+    assert.deepEqual(after["longhorn-default-storage-ready"], gates);
+    assert.deepEqual(after["longhorn-jobs-snapshot-daily"], [
+      "longhorn-default-default-class",
+      "longhorn-default-storage-ready",
+      "longhorn-storage-namespace",
+    ]);
+  });
+
   describe("registers nothing behind what failed:", () => {
     const gone = ["longhorn-jobs-backup-nightly", "longhorn-jobs-snapshot-hourly", "longhorn-jobs"];
     const cases: Record<string, readonly string[]> = {
