@@ -1,0 +1,127 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { missingPrograms } from "../test/support/needs";
+import type { Summary } from "../test/support/summary";
+import { checkout, type Surroundings } from "./validate";
+
+/** A group of tests with needs of its own. */
+export interface Tier {
+  readonly name: string;
+  /** What mocha runs, relative to the checkout; undefined while the tier is not built. */
+  readonly spec: string | undefined;
+  /** Why it cannot run, beside missing programs; undefined when it can. */
+  readonly cannot?: string;
+  /** Programs that must be on PATH. */
+  readonly programs: readonly string[];
+  /** For one test, in seconds. */
+  readonly timeout: number;
+  /** mocha's reporter: a dot per test, or its title where a test takes long. */
+  readonly shows: "dot" | "spec";
+}
+
+/** In the order in which `npm test` runs them. A new tier is an entry here and a folder under test/. */
+export const tiers: readonly Tier[] = [
+  { name: "offline", spec: "test/unit/**/*.test.ts", programs: [], timeout: 20, shows: "dot" },
+  {
+    name: "cluster",
+    spec: undefined,
+    cannot: "not built yet (comes with the real API server), 0 tests",
+    programs: [],
+    timeout: 120,
+    shows: "spec",
+  },
+  {
+    name: "engine",
+    spec: "test/engine/**/*.test.ts",
+    programs: [
+      "pulumi",
+      "pulumi-language-nodejs",
+      ...["command", "kubernetes", "random", "proxmoxve"].map((name) => `pulumi-resource-${name}`),
+    ],
+    timeout: 600,
+    shows: "spec",
+  },
+];
+
+/**
+ * `npm test`, and with a tier's name that tier alone. A tier that cannot run says why in one line and counts nothing; the last line is the sum over all that
+ * ran. Exit 0: nothing failed; 1: something did; 2: wrong usage.
+ */
+export async function main(
+  args: readonly string[],
+  where: Surroundings = checkout(),
+  known: readonly Tier[] = tiers,
+  mochaOutput: "inherit" | "ignore" = "inherit",
+): Promise<number> {
+  const chosen = args.length === 0 ? known : known.filter(({ name }) => name === args[0]);
+  if (args.length > 1 || chosen.length === 0) {
+    where.error(`usage: npm test, or one tier: node commands/run test ${known.map(({ name }) => name).join(" | ")}`);
+    return 2;
+  }
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  for (const tier of chosen) {
+    const missing = tier.spec === undefined ? undefined : missingPrograms(tier.programs);
+    if (tier.spec === undefined || missing !== undefined) {
+      where.out(`${tier.name}: ${missing === undefined ? (tier.cannot ?? "") : `skipped, ${missing}`}`);
+      continue;
+    }
+    const { passed, failed, skipped } = await run(tier, tier.spec, where, mochaOutput);
+    where.out(`${tier.name}: ${counts(passed, failed, skipped.length)}`);
+    for (const line of reasons(skipped)) where.out(line);
+    sum.passed += passed;
+    sum.failed += failed;
+    sum.skipped += skipped.length;
+  }
+  where.out(counts(sum.passed, sum.failed, sum.skipped));
+  return sum.failed === 0 ? 0 : 1;
+}
+
+function counts(passed: number, failed: number, skipped: number): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+/** One line a reason, with the tests that it kept from running. */
+function reasons(skipped: Summary["skipped"]): string[] {
+  const byReason = new Map<string, string[]>();
+  for (const { title, reason } of skipped) byReason.set(reason, [...(byReason.get(reason) ?? []), title]);
+  return [...byReason].map(([reason, titles]) => {
+    const more = titles.length > 1 ? ` and ${titles.length - 1} more` : "";
+    return `  skipped, ${reason}: ${titles[0]}${more}`;
+  });
+}
+
+/** mocha in a process of its own, so that a crash or a hanging handle of one tier leaves the others and this command alone. */
+async function run(tier: Tier, spec: string, where: Surroundings, output: "inherit" | "ignore"): Promise<Summary> {
+  const folder = mkdtempSync(join(tmpdir(), "home-cluster-test-"));
+  try {
+    const summary = join(folder, "summary.json");
+    const options = [
+      // Not .mocharc.json: mocha would add its files to those given here.
+      "--no-config",
+      ...["--require", "test/register.js", "--forbid-only", "--timeout", String(tier.timeout * 1000)],
+      ...["--reporter", join(__dirname, "..", "test", "support", "summary.ts")],
+      ...["--reporter-option", `shows=${tier.shows}`, "--reporter-option", `summary=${summary}`],
+    ];
+    const mocha = join(__dirname, "..", "node_modules", "mocha", "bin", "mocha.js");
+    const child = spawn(process.execPath, [mocha, ...options, spec], {
+      cwd: where.folder,
+      stdio: ["ignore", output, output],
+    });
+    const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (...ended) => resolve(ended));
+    });
+    const found = existsSync(summary) ? (JSON.parse(readFileSync(summary, "utf8")) as Summary) : undefined;
+    if (found && found.failed > 0) return found;
+    if (found && code === 0 && found.passed + found.skipped.length > 0) return found;
+    // A file that does not load, a forbidden `only`, a crash, no test at all: mocha counts none of these.
+    where.error(
+      `${tier.name}: mocha ended with ${signal ?? code} and reported neither a failure nor a whole run: counted as failed`,
+    );
+    return { passed: found?.passed ?? 0, failed: 1, skipped: found?.skipped ?? [] };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
