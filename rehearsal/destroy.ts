@@ -4,7 +4,7 @@ import { pretendClients } from "./home/clients";
 import { VirtualClock } from "./home/clock";
 import type { HomeState } from "./home/state";
 import { verbOf } from "./verb";
-import { reveal } from "./record";
+import { reveal, type Registration } from "./record";
 import type { DestroyRun, LayerRun } from "./story";
 
 /**
@@ -42,7 +42,7 @@ export async function destroyLayer(run: LayerRun, home: HomeState, fail: string 
 
   for (;;) {
     const failedUrns = new Set(failed.map(([urn]) => urn));
-    const waitedFor = new Set([...standing.values()].flatMap((registration) => [...registration.dependencies]));
+    const waitedFor = new Set([...standing.values()].flatMap(needs));
     const ready = [...standing.keys()].filter((urn) => !waitedFor.has(urn) && !failedUrns.has(urn));
     if (ready.length === 0) break;
     await Promise.all(ready.map(remove));
@@ -57,4 +57,9 @@ export async function destroyLayer(run: LayerRun, home: HomeState, fail: string 
     notDeleted: [...standing.keys()].filter((urn) => !failedUrns.has(urn)),
     home,
   };
+}
+
+/** What must not go before this resource: what it depends on, and the provider that deletes it. */
+function needs(registration: Registration): readonly string[] {
+  return [...registration.dependencies, registration.provider.split("::").slice(0, 4).join("::")];
 }

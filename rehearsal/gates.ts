@@ -2,7 +2,7 @@ import type { Layer } from "../environment/stack";
 import { verbOf } from "./verb";
 import type { Story } from "./story";
 
-/** Something that others wait for, and when it let them go on. */
+/** Something whose completion lets others go on, in its layer or the next, and when it did. */
 export interface Gate {
   readonly layer: Layer;
   readonly name: string;
@@ -10,7 +10,7 @@ export interface Gate {
   readonly what: string;
   /** Milliseconds since the rehearsal's start. */
   readonly openedAt: number;
-  /** How many resources wait for it. */
+  /** How many resources of its own layer wait for it. */
   readonly waiting: number;
 }
 
@@ -37,7 +37,7 @@ export function gates(story: Story): readonly Gate[] {
         waiting: 0,
       }));
       const resources = run.steps
-        .filter(({ registration }) => registration.type in gateTypes && waiting.has(registration.urn))
+        .filter(({ registration }) => registration.type in gateTypes)
         .map(({ registration, finishedAt }) => ({
           layer: run.layer,
           name: registration.name,

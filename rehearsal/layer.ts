@@ -1,7 +1,7 @@
 import program from "../index";
 import { dispatch } from "../operations/dispatch";
 import { layers, type Layer } from "../environment/stack";
-import { injected, matchesFault } from "./fault";
+import { creationNames, injected, matchesFault } from "./fault";
 import { pretendClients } from "./home/clients";
 import { VirtualClock } from "./home/clock";
 import type { HomeState } from "./home/state";
@@ -45,13 +45,7 @@ export async function runLayer(request: LayerRequest): Promise<LayerRun> {
     stackOutputs: request.stackOutputs,
     answer: async (registration) => {
       const startedAt = clock.now() - request.start;
-      const verb = verbOf(registration.inputs.create);
-      const candidates = [
-        registration.name,
-        registration.urn,
-        ...(verb === undefined ? [] : [`${verb}:${registration.name}`]),
-      ];
-      if (matchesFault(fail, candidates)) throw injected(fail ?? "", registration.name);
+      if (matchesFault(fail, creationNames(registration))) throw injected(fail ?? "", registration.name);
       const answer = await answerResource(registration, home, clock, clients);
       steps.push({ registration, startedAt, finishedAt: clock.now() - request.start });
       return answer;

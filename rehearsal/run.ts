@@ -4,7 +4,7 @@ import type { Environment } from "../environment/schema";
 import { layers, type Layer } from "../environment/stack";
 import { destroyLayer } from "./destroy";
 import { switchVolumes } from "./cutover-stand-in";
-import { matchesFault } from "./fault";
+import { creationNames, matchesFault } from "./fault";
 import { buildHome } from "./home/build";
 import type { HomeState } from "./home/state";
 import type { LayerRequest } from "./layer";
@@ -19,6 +19,8 @@ export interface RehearsalOptions {
   /** Part of a name, a URN or `<verb>:<resource>` that is made to fail. */
   readonly fail?: string | undefined;
   readonly progress: (line: string) => void;
+  /** The story of the same file without the fault, where it was told already. Default: told first. */
+  readonly reference?: Story;
 }
 
 /** A rehearsal, and with a fault also the same one without it, to tell exactly what the fault prevented. */
@@ -31,8 +33,8 @@ export interface Rehearsal {
 /** The whole way of one environment, from the home as it is to the old nodes retired. */
 export async function rehearse(options: RehearsalOptions): Promise<Rehearsal> {
   if (options.fail === undefined) return { story: await tell(options), reference: undefined };
-  options.progress("first without the fault, to know what it prevents");
-  const reference = await tell({ ...options, fail: undefined });
+  if (!options.reference) options.progress("first without the fault, to know what it prevents");
+  const reference = options.reference ?? (await tell({ ...options, fail: undefined }));
   options.progress(`now with --fail ${options.fail}`);
   return { story: await tell(options, reference), reference };
 }
@@ -111,11 +113,7 @@ async function up(
 /** Whether the fault makes anything of this layer's `up` fail. */
 function touches(run: LayerRun, fail: string | undefined): boolean {
   const candidates = [
-    ...run.steps.flatMap(({ registration }) => [
-      registration.name,
-      registration.urn,
-      `${String(registration.inputs.create).replace("operations/run ", "")}:${registration.name}`,
-    ]),
+    ...run.steps.flatMap(({ registration }) => creationNames(registration)),
     ...run.asked.map((asked) => `${asked.verb}:`),
   ];
   return matchesFault(fail, candidates);

@@ -127,11 +127,39 @@ export function ingressPodLabels(environment: Environment): {
       namespace: environment.ingress.service?.namespace ?? "ingress-nginx",
       labels: { app: "ingress-nginx", "app.kubernetes.io/component": "controller" },
     };
-  const chart =
-    distribution === "rke2"
-      ? `rke2-${environment.ingress.controller === "nginx" ? "ingress-nginx" : "traefik"}`
-      : "traefik";
-  return { namespace: "kube-system", labels: { "app.kubernetes.io/name": chart } };
+  const labels = { "app.kubernetes.io/name": ingressChart(environment) };
+  return {
+    namespace: "kube-system",
+    labels:
+      environment.ingress.controller === "nginx" ? { ...labels, "app.kubernetes.io/component": "controller" } : labels,
+  };
+}
+
+/** The chart by which rke2 or k3s brings its ingress controller. */
+function ingressChart({ cluster, ingress }: Environment): string {
+  if (cluster.distribution === "k3s") return "traefik";
+  return ingress.controller === "nginx" ? "rke2-ingress-nginx" : "rke2-traefik";
+}
+
+/** The packaged chart as the distribution installed it, with the version where each of them says it. rke1 has none. */
+function packagedChart(environment: Environment): StoredObject[] {
+  const { distribution } = environment.cluster;
+  if (distribution === "rke1") return [];
+  const name = ingressChart(environment);
+  const version = environment.ingress.controller === "nginx" ? "4.13.400" : "37.1.101";
+  const archive = `https://charts.invalid/assets/${name}/${name}-${version}.tgz`;
+  return [
+    {
+      apiVersion: "helm.cattle.io/v1",
+      kind: "HelmChart",
+      metadata: {
+        name,
+        namespace: "kube-system",
+        ...(distribution === "rke2" && { annotations: { "helm.cattle.io/chart-url": archive } }),
+      },
+      spec: distribution === "rke2" ? { chartContent: "" } : { chart: archive },
+    } as StoredObject,
+  ];
 }
 
 function ingressController(environment: Environment): StoredObject[] {
@@ -148,7 +176,7 @@ function ingressController(environment: Environment): StoredObject[] {
         "DaemonSet",
       ),
     );
-  if (!service?.existing) return pods;
+  if (!service?.existing) return [...pods, ...packagedChart(environment)];
   const existing: V1Service = {
     apiVersion: "v1",
     kind: "Service",

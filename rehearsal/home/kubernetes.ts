@@ -1,6 +1,8 @@
 import type { V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { ApiRefusal, type Clock, type Kind, type KubernetesApi, type StoredObject } from "../../operations/clients";
-import { disruptionBudgets, nodes, pods } from "../../operations/kinds";
+import { disruptionBudgets, longhornNodes, nodes, pods, type LonghornNode } from "../../operations/kinds";
+import { moveReplicas } from "./longhorn";
+import { endpointSlicesOf } from "./endpoints";
 import type { HomeState } from "./state";
 
 /** The pretend cluster's API server: one store for every kind, with the answers that operations rely on. */
@@ -23,7 +25,8 @@ export class PretendKubernetes implements KubernetesApi {
     kind: Kind<T>,
     options: { namespace?: string; labels?: Readonly<Record<string, string>> } = {},
   ): Promise<readonly T[]> {
-    const matching = this.home.kubernetes.objects.filter(
+    const { objects } = this.home.kubernetes;
+    const matching = (kind.kind === "EndpointSlice" ? endpointSlicesOf(objects) : objects).filter(
       (object) =>
         sameKind(object, kind) &&
         (options.namespace === undefined || object.metadata?.namespace === options.namespace) &&
@@ -84,7 +87,10 @@ export class PretendKubernetes implements KubernetesApi {
     const next = merge(structuredClone(stored), patch) as StoredObject;
     // A patch that carries a version is conditional, as a replacement is.
     this.sameVersion(stored, next);
-    return this.write(stored, next) as T;
+    const written = this.write(stored, next) as T;
+    if (sameKind(kind, longhornNodes) && requestsEviction(next) && !requestsEviction(stored))
+      void moveReplicas(this, this.clock, name);
+    return written;
   }
 
   async remove(kind: Kind, name: string, namespace?: string, options: { uid?: string } = {}): Promise<void> {
@@ -93,10 +99,22 @@ export class PretendKubernetes implements KubernetesApi {
     if (options.uid !== undefined && stored.metadata?.uid !== options.uid) {
       throw new ApiRefusal(409, "Conflict", `${kind.kind} "${name}": the UID in the precondition does not match`);
     }
+    if (sameKind(kind, longhornNodes) && this.find(nodes, name)) {
+      throw new ApiRefusal(
+        500,
+        "InternalError",
+        `admission webhook "validator.longhorn.io" denied the request: could not delete node ${name} with node ready condition`,
+      );
+    }
     const uid = stored.metadata?.uid;
     const { kubernetes } = this.home;
     kubernetes.objects = kubernetes.objects.filter(
       (object) => object !== stored && !object.metadata?.ownerReferences?.some((owner) => owner.uid === uid),
+    );
+    if (!sameKind(kind, nodes)) return;
+    // Nobody runs the pods of a node that is gone: the control plane collects them.
+    kubernetes.objects = kubernetes.objects.filter(
+      (object) => !(sameKind(object, pods) && (object as V1Pod).spec?.nodeName === name),
     );
   }
 
@@ -181,6 +199,10 @@ export class PretendKubernetes implements KubernetesApi {
     if (!found) throw new ApiRefusal(404, "NotFound", `${kind.kind} "${name}" not found`);
     return found;
   }
+}
+
+function requestsEviction(object: StoredObject): boolean {
+  return (object as LonghornNode).spec?.evictionRequested === true;
 }
 
 function sameKind(object: StoredObject, kind: StoredObject | Kind): boolean {

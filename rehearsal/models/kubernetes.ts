@@ -1,3 +1,4 @@
+import { parse } from "yaml";
 import type { V1Job, V1PersistentVolumeClaim, V1Pod, V1Service } from "@kubernetes/client-node";
 import type { Clients, StoredObject } from "../../operations/clients";
 import { claims, nodes, pods, services, volumes } from "../../operations/kinds";
@@ -23,6 +24,9 @@ export const kubernetesObject: Model = async (context) => {
   const { name = "", namespace } = object.metadata ?? {};
   await context.clock.sleep(seconds.anyObject * 1000);
   if (context.registration.options.importId !== "") {
+    // Server-side apply replaces a selector whole, which a merge would not.
+    if (object.kind === "Service")
+      await context.clients.kubernetes.patch(services, name, { spec: { selector: null } }, namespace);
     await context.clients.kubernetes.patch(
       { apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" },
       name,
@@ -171,25 +175,55 @@ function verification(gibibytes: number, written: boolean): string {
   });
 }
 
-/** The helm-controller re-installs the ingress chart: its Service appears as the values say. */
+/** The helm-controller installs the ingress chart again: its Service appears as the values say, and MetalLB gives it its address. */
 async function applyChartConfig(clients: Clients, clock: VirtualClock, config: StoredObject): Promise<void> {
   await clock.sleep(seconds.chartReconciled * 1000);
   const { name = "", namespace } = config.metadata ?? {};
   const { valuesContent } = (config as { spec?: { valuesContent?: unknown } }).spec ?? {};
-  const values = typeof valuesContent === "string" ? valuesContent : "";
-  const address = /metallb\.io\/loadBalancerIPs["']?\s*:\s*["']?([\d.]+)/.exec(values)?.[1];
-  if (address === undefined) return;
-  await clients.kubernetes.create({
+  const values = (parse(typeof valuesContent === "string" ? valuesContent : "") ?? {}) as ChartValues;
+  const nginx = name.endsWith("ingress-nginx");
+  const settings = nginx ? values.controller?.service : { ...values.service, ...values.service?.spec };
+  const nodePorts = settings?.nodePorts ?? {
+    http: values.ports?.web?.nodePort,
+    https: values.ports?.websecure?.nodePort,
+  };
+  const service: V1Service = {
     apiVersion: services.apiVersion,
     kind: services.kind,
     metadata: {
-      name: name.endsWith("ingress-nginx") ? `${name}-controller` : name,
+      name: nginx ? `${name}-controller` : name,
       namespace,
-      annotations: { "metallb.io/loadBalancerIPs": address },
+      annotations: settings?.annotations,
+      labels: settings?.labels,
     },
-    spec: { type: "LoadBalancer", externalTrafficPolicy: "Local", selector: { "app.kubernetes.io/name": name } },
-    status: { loadBalancer: { ingress: [{ ip: address }] } },
-  } as StoredObject);
+    spec: {
+      type: settings?.type,
+      externalTrafficPolicy: settings?.externalTrafficPolicy,
+      healthCheckNodePort: settings?.healthCheckNodePort,
+      selector: { "app.kubernetes.io/name": name },
+      ports: [
+        { name: "http", port: 80, targetPort: 80, protocol: "TCP", nodePort: nodePorts.http },
+        { name: "https", port: 443, targetPort: 443, protocol: "TCP", nodePort: nodePorts.https },
+      ],
+    },
+  };
+  await clients.kubernetes.create(service);
+  await announce(clients, clock, service);
+}
+
+/** What the packaged charts read of the values, as far as it makes their Service. */
+interface ChartValues {
+  readonly controller?: { readonly service?: ServiceValues };
+  readonly service?: ServiceValues & { readonly spec?: ServiceValues };
+  readonly ports?: Readonly<Record<"web" | "websecure", { readonly nodePort?: number }>>;
+}
+interface ServiceValues {
+  readonly type?: string;
+  readonly annotations?: Record<string, string>;
+  readonly labels?: Record<string, string>;
+  readonly externalTrafficPolicy?: string;
+  readonly healthCheckNodePort?: number;
+  readonly nodePorts?: { readonly http?: number; readonly https?: number };
 }
 
 function toObject(inputs: Readonly<Record<string, unknown>>): StoredObject {

@@ -11,16 +11,21 @@ export function rehearsalOf(name: "home" | "lab", fail?: string): Promise<Rehear
   const key = `${name} ${fail ?? ""}`;
   const known = told.get(key);
   if (known) return known;
+  const telling = tell(name, fail);
+  told.set(key, telling);
+  return telling;
+}
+
+async function tell(name: "home" | "lab", fail: string | undefined): Promise<Rehearsal> {
   const { config } = readConfigFile(join(root, `Pulumi.${name}.yaml`));
-  const telling = rehearse({
+  return rehearse({
     environmentName: name,
     environment: environment(name),
     config: new Map([...(config ?? [])].map(([key, value]) => [key, value.text] as const)),
     fail,
     progress: () => undefined,
+    ...(fail !== undefined && { reference: (await rehearsalOf(name)).story }),
   });
-  told.set(key, telling);
-  return telling;
 }
 
 /** The story of a rehearsal without a fault, free to be changed. */

@@ -185,7 +185,7 @@ describe("the rehearsal with a fault (does not prove how the real engine stops)"
     assert.ok(fault);
     assert.deepEqual(
       fault.failed.map((urn) => urn.split("::").pop()),
-      ["debian-2-vm"],
+      ["debian-2-vm-machine"],
     );
     const lost = fault.notRegistered.filter(nodes).map((urn) => urn.split("::").pop());
     assert.ok(lost.length > 0 && lost.every((name) => name?.startsWith("debian-2")), lost.join(", "));
