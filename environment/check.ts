@@ -1,7 +1,9 @@
-import type { z } from "zod";
+import { explain } from "./explain";
+import { remember, usable } from "./origin";
+import type { Problem } from "./problem";
+import { rules, type Rule } from "./rules";
+import { salvage } from "./salvage";
 import { environmentSchema, type Environment } from "./schema";
-import { show, type Problem } from "./problem";
-import { rules } from "./rules";
 
 /** What checking a file gave: the environment when nothing is wrong with its form, and every problem. */
 export interface Checked {
@@ -9,27 +11,27 @@ export interface Checked {
   readonly problems: readonly Problem[];
 }
 
-/** Checks the form, then how the values fit together. Never throws for bad input. */
-export function checkEnvironment(raw: unknown): Checked {
+/**
+ * Checks the form, then how the values fit together, and reports everything at once: where the form is wrong, the rules still run on what can be used.
+ * Never throws for bad input.
+ */
+export function checkEnvironment(raw: unknown, applied: readonly Rule[] = rules): Checked {
   const parsed = environmentSchema.safeParse(raw);
-  if (!parsed.success) {
-    return { environment: undefined, problems: parsed.error.issues.flatMap((issue) => fromIssue(raw, issue)) };
+  if (parsed.success) {
+    const environment = remember(parsed.data, []);
+    return { environment, problems: applied.flatMap((rule) => apply(rule, environment)) };
   }
-  const environment = parsed.data;
-  return { environment, problems: rules.flatMap((rule) => rule(environment)) };
+  // Typed as a whole environment although parts may be missing: reading one throws Unusable, which `apply` expects.
+  const rest = salvage(environmentSchema, raw) as Environment | undefined;
+  return {
+    environment: undefined,
+    problems: [
+      ...parsed.error.issues.flatMap((issue) => explain(environmentSchema, raw, issue)),
+      ...(rest ? applied.flatMap((rule) => apply(rule, rest)) : []),
+    ],
+  };
 }
 
-function fromIssue(raw: unknown, issue: z.core.$ZodIssue): Problem[] {
-  return [
-    {
-      severity: "error",
-      rule: "schema",
-      path: issue.path.join("."),
-      value: show(
-        issue.path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], raw),
-      ),
-      why: issue.message,
-      remedy: "see environment/schema.ts for the form",
-    },
-  ];
+function apply(rule: Rule, environment: Environment): Problem[] {
+  return usable(() => rule(environment), []).map((finding) => ({ severity: "error", rule: rule.name, ...finding }));
 }

@@ -1,8 +1,10 @@
+import { valid } from "semver";
 import { z } from "zod";
+import { isRange } from "./address";
 
 /**
  * The form of an environment file: what stands under `home-cluster:` in Pulumi.<environment>.yaml. Strict everywhere: an unknown key is a typo that would
- * otherwise do nothing in silence. Only forms are checked here; how values fit together is in `rules/`.
+ * otherwise do nothing in silence. Only forms are checked here; how values fit together is in `rules/`. The examples are what a refusal shows the operator.
  */
 
 /** A name that Kubernetes and DNS take as one label. */
@@ -10,26 +12,46 @@ const label = z
   .string()
   .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, "must be lower-case letters, digits and hyphens, as Kubernetes names are")
   .max(63, "must have at most 63 characters");
+/** Several labels with dots between, as storage classes may be named. */
+const subdomain = z
+  .string()
+  .regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    "must be lower-case letters, digits, hyphens and dots, as Kubernetes names are",
+  )
+  .max(253, "must have at most 253 characters");
 const dnsName = z
   .string()
   .regex(
     /^(?=.{1,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z]([-a-z0-9]{0,61}[a-z0-9])$/,
     "must be a DNS name such as longhorn.example.org",
-  );
+  )
+  .meta({ example: "longhorn.example.org" });
 const mac = z
   .string()
   .regex(
     /^([0-9A-F]{2}:){5}[0-9A-F]{2}$/,
     "must be a MAC address in upper case (lower case would show as a change in every preview)",
-  );
-const ipv4 = z.ipv4("must be an IPv4 address");
-const cidr = z.cidrv4("must be an IPv4 network such as 192.168.10.0/24");
+  )
+  .meta({ example: '"BC:24:11:00:10:21"' });
+const ipv4 = z.ipv4("must be an IPv4 address").meta({ example: "192.168.10.21" });
+const cidr = z.cidrv4("must be an IPv4 network such as 192.168.10.0/24").meta({ example: "192.168.10.0/24" });
 const range = z
   .string()
-  .regex(/^\d+\.\d+\.\d+\.\d+-\d+\.\d+\.\d+\.\d+$/, "must be a range such as 192.168.10.100-192.168.10.199");
+  .refine(isRange, "must be a range such as 192.168.10.100-192.168.10.199")
+  .meta({ example: "192.168.10.100-192.168.10.199" });
 const gibibytes = z.int().positive();
-const quantity = z.string().regex(/^[1-9]\d*(Mi|Gi|Ti)$/, "must be a size such as 20Gi");
-const semver = z.string().regex(/^v?\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?$/, "must be a version such as 1.30.14");
+const quantity = z
+  .string()
+  .regex(/^[1-9]\d{0,8}(Mi|Gi|Ti)$/, "must be a size such as 20Gi")
+  .meta({ example: "20Gi" });
+const semver = z
+  .string()
+  .refine((text) => valid(text) !== null, "must be a version such as v1.30.14")
+  .meta({ example: "v1.30.14" });
+const httpsUrl = z
+  .url({ protocol: /^https$/, error: "must be an https URL" })
+  .meta({ example: "https://rancher.example.org" });
 const role = z.enum(["controlplane", "etcd", "worker"]);
 const port = z.int().min(1).max(65535);
 
@@ -44,21 +66,25 @@ const cluster = z.strictObject({
   podNetwork: cidr,
   serviceNetwork: cidr,
   rancher: z.strictObject({
-    url: z.url({ protocol: /^https$/, error: "must be an https URL" }),
+    url: httpsUrl,
     version: semver,
     /** `c-xxxxx` (rke1, imported) or `c-m-xxxxxxxx` (rke2, k3s), or `local`. */
-    clusterId: z.string().regex(/^(local|c-[a-z0-9-]+)$/, "must be a Rancher cluster id such as c-abc12"),
+    clusterId: z
+      .string()
+      .regex(/^(local|c-[a-z0-9-]+)$/, "must be a Rancher cluster id such as c-abc12")
+      .meta({ example: "c-abc12" }),
     /** Project for storage, `<cluster>:<project>`: goes into the namespace's projectId annotation as it is. */
     storageProject: z
       .string()
-      .regex(/^(local|c-[a-z0-9-]+):p-[a-z0-9-]+$/, "must be a Rancher project such as c-abc12:p-xyz34"),
+      .regex(/^(local|c-[a-z0-9-]+):p-[a-z0-9-]+$/, "must be a Rancher project such as c-abc12:p-xyz34")
+      .meta({ example: "c-abc12:p-xyz34" }),
     /** PEM of a private CA in front of Rancher. Default: the public ones. */
     caCertificate: z.string().optional(),
   }),
 });
 
 const proxmox = z.strictObject({
-  endpoint: z.url({ protocol: /^https$/, error: "must be an https URL" }),
+  endpoint: httpsUrl,
   /** PEM of the CA that signed the API's certificate. Default: the public ones. */
   caCertificate: z.string().optional(),
   hosts: z
@@ -81,7 +107,10 @@ const network = z.strictObject({
   name: label,
   cidr,
   /** Bridge on the Proxmox hosts. */
-  bridge: z.string().regex(/^[a-z][a-z0-9]{0,14}$/, "must be a bridge name such as vmbr0"),
+  bridge: z
+    .string()
+    .regex(/^[a-z][a-z0-9]{0,14}$/, "must be a bridge name such as vmbr0")
+    .meta({ example: "vmbr0" }),
   /** VLAN tag 1-4094; absent = untagged. */
   vlan: z
     .int()
@@ -148,6 +177,8 @@ const longhorn = z.strictObject({
   user: z
     .string()
     .regex(/^[^:\s]+$/, "must not hold a colon or spaces")
+    // Behind the colon would stand the password.
+    .meta({ sensitive: true })
     .default("admin"),
   clusterIssuer: label.default("letsencrypt"),
   backup: z
@@ -213,7 +244,7 @@ const ingress = z.strictObject({
 });
 
 /** The storage that volumes leave. */
-const oldStorage = z.strictObject({ storageClass: label });
+const oldStorage = z.strictObject({ storageClass: subdomain });
 
 const volume = z.strictObject({
   namespace: label,
@@ -237,12 +268,13 @@ export const environmentSchema = z.strictObject({
   cluster,
   proxmox,
   /** Domain of the nodes' host names. */
-  domain: dnsName,
+  domain: dnsName.meta({ example: "home.example.org" }),
   networks: z.array(network).min(1),
   /** Public key of the operator, for the user `debian` of the new nodes; the private one is the secret `sshPrivateKey`. */
   sshPublicKey: z
     .string()
-    .regex(/^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/, "must be an OpenSSH public key"),
+    .regex(/^(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?$/, "must be an OpenSSH public key")
+    .meta({ example: "ssh-ed25519 AAAA… operator@example.org" }),
   nodes: z.array(node).min(1),
   oldNodes: z.array(oldNode).default([]),
   longhorn,
