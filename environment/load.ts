@@ -1,10 +1,9 @@
 import * as pulumi from "@pulumi/pulumi";
-import { checkEnvironment } from "./check";
-import { EnvironmentRefused, formatProblem } from "./problem";
+import { checkConfig, project } from "./config";
+import { EnvironmentRefused, refuses, withoutMark } from "./problem";
 import { secretKeys, type Environment, type SecretKey } from "./schema";
 
-/** The project's name, which is also the namespace of its configuration keys. */
-export const project = "home-cluster";
+export { project } from "./config";
 
 /** Secrets of an environment: outputs from the moment they are read, so that none is ever a plain string in this program. */
 export type Secrets = { readonly [key in SecretKey]: pulumi.Output<string> };
@@ -14,17 +13,14 @@ export type Secrets = { readonly [key in SecretKey]: pulumi.Output<string> };
  * registered.
  */
 export function loadEnvironment(): Environment {
-  const prefix = `${project}:`;
-  const raw: Record<string, unknown> = {};
-  for (const [key, text] of Object.entries(pulumi.runtime.allConfig())) {
-    const name = key.slice(prefix.length);
-    if (key.startsWith(prefix) && !isSecretKey(name)) raw[name] = fromConfigText(text);
-  }
-  const { environment, problems } = checkEnvironment(raw);
-  if (!environment || problems.some((problem) => problem.severity === "error")) {
-    throw new EnvironmentRefused(`stack ${pulumi.getStack()}`, problems);
-  }
-  for (const problem of problems) void pulumi.log.warn(formatProblem(problem));
+  const secret = secretCheck(pulumi.runtime);
+  const { environment, problems } = checkConfig(
+    new Map(
+      Object.entries(pulumi.runtime.allConfig()).map(([key, text]) => [key, { text, encrypted: secret(key) }] as const),
+    ),
+  );
+  if (!environment || refuses(problems)) throw new EnvironmentRefused(`stack ${pulumi.getStack()}`, problems);
+  for (const problem of problems) void pulumi.log.warn(withoutMark(problem));
   return environment;
 }
 
@@ -35,15 +31,16 @@ export function loadSecrets(): Secrets {
   return Object.defineProperties({}, Object.fromEntries(entries)) as Secrets;
 }
 
-function isSecretKey(name: string): name is SecretKey {
-  return (secretKeys as readonly string[]).includes(name);
+/** What the SDK exports and leaves out of its types. */
+interface SecretAware {
+  isConfigSecret(key: string): boolean;
 }
 
-/** Structured values reach the program as JSON text, plain strings as they are. */
-function fromConfigText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+function isSecretAware(runtime: object): runtime is SecretAware {
+  return "isConfigSecret" in runtime && typeof runtime.isConfigSecret === "function";
+}
+
+/** Which keys were encrypted in the file. Should the SDK lose the function, every value counts as plain text: refusing is the safe side. */
+function secretCheck(runtime: object): (key: string) => boolean {
+  return (key) => isSecretAware(runtime) && runtime.isConfigSecret(key);
 }
