@@ -106,7 +106,7 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
       if (lease) others.look(lease);
       const free = !lease || others.isFree(lease);
       if (free && (await holding.take(lease))) return true;
-      const waitingFor = free ? "another one that took it first" : others.waitingFor(lease);
+      const waitingFor = free ? "the lock, which another one took first" : others.waitingFor(lease);
       // Once when it changes, then once a minute: a terminal that says nothing for an hour looks dead.
       if (waitingFor !== told || clock.now() - toldAt >= 60_000) {
         log(`${holder}: waiting for ${waitingFor}`);

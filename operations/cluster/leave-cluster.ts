@@ -69,7 +69,6 @@ export async function leaveCluster(
 ): Promise<void> {
   const name = leaver.node;
   const stage = stageOf(snapshot, name);
-  if (stage === "gone") return forgetInLonghorn(clients, name);
   if (stage === "member") {
     try {
       await cordon(clients, name);
@@ -79,12 +78,14 @@ export async function leaveCluster(
       throw await takenBack(clients, held, name, error, commands);
     }
   }
-  try {
-    await held.check();
-    await requestRemoval(clients, name);
-  } catch (error) {
-    if (!(await wasTold(clients, name))) throw await takenBack(clients, held, name, error, commands);
-    throw pastReturn(`${name}: is being removed and did not leave`, error, commands);
+  if (stage !== "gone") {
+    try {
+      await held.check();
+      await requestRemoval(clients, name);
+    } catch (error) {
+      if (!(await wasTold(clients, name))) throw await takenBack(clients, held, name, error, commands);
+      throw pastReturn(`${name}: is being removed and did not leave`, error, commands);
+    }
   }
   try {
     await awaitRemoval(clients, name);

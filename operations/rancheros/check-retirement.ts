@@ -5,7 +5,7 @@ import { failureOf } from "../cluster/failure";
 import { refuseFindings, type Finding } from "../cluster/finding";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { defineOperation } from "../operation";
-import { preflight, refuseUnreachable } from "./preflight";
+import { explained, preflight, refuseUnreachable } from "./preflight";
 import { retirementInput, type RetirementInput } from "./retirement-input";
 
 const schema = z.object({ stack: z.string().min(1), nodes: z.array(retirementInput) });
@@ -26,23 +26,24 @@ export const checkRetirement = defineOperation({
   verb: "check-retirement",
   needs: ["proxmox", "rancher", "kubernetes"],
   schema,
-  run: async ({ stack, nodes }, clients) => {
-    const who = `${stack}: no old node was retired`;
-    await refuseUnreachable(clients, who, ["Kubernetes", "Rancher", "Proxmox"], `\`pulumi up -s ${stack}\``);
-    const snapshot = await look(clients);
-    const findings: Finding[] = [];
-    for (const input of nodes) findings.push(...(await findingsOf(clients, input, snapshot)));
-    const members = nodes.filter(({ node }) => stageOf(snapshot, node) === "member");
-    findings.push(...etcdFindings(snapshot, members));
-    refuseFindings(
-      `${who}, nothing was touched`,
-      // What concerns all of them, such as a volume, is found once for each.
-      [...new Map(findings.map((found) => [found.what, found])).values()],
-      `mend what is named, then \`pulumi destroy -s ${stack}\``,
-    );
-    return { nodes: nodes.map(({ node }) => node) };
-  },
+  run: (input, clients) => explained(input.stack, () => check(input, clients)),
 });
+
+async function check({ stack, nodes }: z.infer<typeof schema>, clients: Clients): Promise<{ nodes: string[] }> {
+  await refuseUnreachable(clients, stack, ["Kubernetes", "Rancher", "Proxmox"], `\`pulumi up -s ${stack}\``);
+  const snapshot = await look(clients);
+  const findings: Finding[] = [];
+  for (const input of nodes) findings.push(...(await findingsOf(clients, input, snapshot)));
+  const members = nodes.filter(({ node }) => stageOf(snapshot, node) === "member");
+  findings.push(...etcdFindings(snapshot, members));
+  refuseFindings(
+    `${stack}: no old node was retired, nothing was touched`,
+    // What concerns all of them, such as a volume, is found once for each.
+    [...new Map(findings.map((found) => [found.what, found])).values()],
+    `mend what is named, then \`pulumi destroy -s ${stack}\``,
+  );
+  return { nodes: nodes.map(({ node }) => node) };
+}
 
 /** One node's findings; that its machine cannot even be told is one of them, so that the report goes on to the next. */
 async function findingsOf(clients: Clients, input: RetirementInput, snapshot: Snapshot): Promise<readonly Finding[]> {

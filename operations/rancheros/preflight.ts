@@ -65,4 +65,19 @@ export async function refuseUnreachable(
   }
 }
 
+/** Gives an error that is not ours, which can only come from looking, the words that an operator needs: what is done is done under messages of its own. */
+export async function explained<T>(who: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    const { what, why } = failureOf(error);
+    throw new Refusal({
+      what: `${who}: stopped while looking at the live systems, this run changed nothing`,
+      why: `${what}: ${why}`,
+      next: "run the same command again",
+    });
+  }
+}
+
 type Reachable = "Kubernetes" | "Rancher" | "Proxmox";
