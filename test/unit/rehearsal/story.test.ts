@@ -100,8 +100,9 @@ const lies: Readonly<Record<string, (story: Bent<Story>) => void>> = {
   },
   "every workload still runs, on a Debian node": (story) => {
     const pod = destroyed(story).home.kubernetes.objects.find(
-      (other) => other.kind === "Pod" && other.metadata?.namespace === "games" && other.metadata.ownerReferences,
-    ) as V1Pod | undefined;
+      (other): other is V1Pod =>
+        other.kind === "Pod" && other.metadata?.namespace === "games" && other.metadata.ownerReferences !== undefined,
+    );
     if (pod?.status) pod.status.phase = "Pending";
   },
   "the etcd members that remain are odd and at least three": (story) => {
