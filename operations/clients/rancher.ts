@@ -213,7 +213,7 @@ function withContinue(path: string, token: string): string {
 }
 
 function refusal({ status, reason, body }: HttpAnswer, what: string): Refusal {
-  const said = text(body, "message") || text(body, "code") || reason || `HTTP ${status}`;
+  const said = text(body, "message") || text(body, "code") || reason.trim() || "nothing";
   if (status === 401) {
     return new Refusal({
       what: "Rancher does not accept the token, nothing was done",
