@@ -51,6 +51,8 @@ async function findingsOf(clients: Clients, input: RetirementInput, snapshot: Sn
     return (await preflight(clients, input, snapshot)).findings;
   } catch (error) {
     const { what, why, next } = failureOf(error);
-    return [{ what: `${what}: ${why}`, remedy: next ?? "run the same command again" }];
+    return [
+      { what: `${input.node}: its look ended early: ${what}: ${why}`, remedy: next ?? "run the same command again" },
+    ];
   }
 }

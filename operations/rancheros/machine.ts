@@ -12,27 +12,37 @@ const shutdownSeconds = 300;
 /** What is recorded of a machine, and all that identifies it. */
 export type Recorded = Pick<RetirementInput, "node" | "vm">;
 
-/**
- * The machine as it is now; undefined when nothing at all has its id any more. Not seeing it is not enough for that: a token without the privilege sees
- * nothing, and a migrated machine is on another host. Both are refused.
- */
-export async function readMachine(
-  { proxmox }: Pick<Clients, "proxmox">,
-  recorded: Recorded,
-): Promise<VmIdentity | undefined> {
+/** What Proxmox shows under a recorded id: the machine there, nothing at all, or something that is not where it was recorded. */
+export type Machine =
+  | { readonly state: "there"; readonly live: VmIdentity }
+  | { readonly state: "gone" }
+  | { readonly state: "hidden"; readonly finding: Finding };
+
+/** Not seeing a machine is not enough to call it gone: a token without the privilege sees nothing, and a migrated machine is on another host. */
+export async function readMachine({ proxmox }: Pick<Clients, "proxmox">, recorded: Recorded): Promise<Machine> {
   const { host, vmId } = recorded.vm;
   const live = await proxmox.readVm(host, vmId);
-  if (live || (await proxmox.vmIdFree(vmId))) return live;
+  if (live) return { state: "there", live };
+  if (await proxmox.vmIdFree(vmId)) return { state: "gone" };
   const elsewhere = (await proxmox.listVms()).find((other) => other.vmId === vmId);
-  throw new Refusal({
-    what: `${recorded.node}: machine ${vmId} is not on host ${host}, nothing was touched`,
-    why: elsewhere
-      ? `the id belongs to ${elsewhere.name} on host ${elsewhere.host}`
-      : "the id is taken by something that this token cannot see",
-    next: elsewhere
-      ? `correct \`host\` in the environment file if that is the machine meant, then \`pulumi up\`, which records it`
-      : "give the token VM.Audit on the machine (README, the least privileges)",
-  });
+  const what = `${recorded.node}: machine ${vmId} is not on host ${host}`;
+  if (!elsewhere) {
+    return {
+      state: "hidden",
+      finding: {
+        what: `${what}, and its id is taken by something that this token cannot see`,
+        remedy: "give the token VM.Audit on the machine (README, the least privileges)",
+      },
+    };
+  }
+  return {
+    state: "hidden",
+    finding: {
+      what: `${what}, its id belongs to ${elsewhere.name} on host ${elsewhere.host}`,
+      remedy:
+        "if that is the machine meant, correct `host` in the environment file and run `pulumi up`, which records it",
+    },
+  };
 }
 
 /** Why the live machine is not the one recorded; undefined when it is. */
@@ -46,9 +56,10 @@ export function mistakenIdentity(live: VmIdentity, { node, vm }: Recorded): stri
 }
 
 /** What stands against taking the machine away. `member`: its node is still in the cluster, and Rancher needs the machine running to remove it. */
-export function machineFindings(live: VmIdentity | undefined, recorded: Recorded, member: boolean): Finding[] {
+export function machineFindings(machine: Machine, recorded: Recorded, member: boolean): Finding[] {
   const { node, vm } = recorded;
-  if (!live) {
+  if (machine.state === "hidden") return [machine.finding];
+  if (machine.state === "gone") {
     if (!member) return [];
     return [
       {
@@ -57,6 +68,7 @@ export function machineFindings(live: VmIdentity | undefined, recorded: Recorded
       },
     ];
   }
+  const { live } = machine;
   const findings: Finding[] = [];
   const mistaken = mistakenIdentity(live, recorded);
   if (mistaken !== undefined) {
@@ -127,15 +139,20 @@ async function provenMachine(clients: Clients, held: Held, recorded: RetirementI
   const users = (await clients.kubernetes.list(nodes)).filter(
     (other) => other.metadata?.name === node || other.status?.addresses?.some((entry) => entry.address === address),
   );
-  const live = await readMachine(clients, recorded);
-  const mistaken = live && mistakenIdentity(live, recorded);
-  if (users.length === 0 && mistaken === undefined) return live;
+  const machine = await readMachine(clients, recorded);
+  const mistaken = machine.state === "there" ? mistakenIdentity(machine.live, recorded) : undefined;
+  const why =
+    users.length > 0
+      ? `the cluster's node ${users[0]?.metadata?.name} has its name or its address ${address}`
+      : mistaken !== undefined
+        ? `it is not the machine recorded: ${mistaken}`
+        : machine.state === "hidden"
+          ? machine.finding.what
+          : undefined;
+  if (why === undefined) return machine.state === "there" ? machine.live : undefined;
   throw new Refusal({
     what: `${node}: machine ${vm.vmId} on ${vm.host} is left as it is`,
-    why:
-      mistaken === undefined
-        ? `the cluster's node ${users[0]?.metadata?.name} has its name or its address ${address}`
-        : `it is not the machine recorded: ${mistaken}`,
+    why,
     next: "find out whose it is before anything else",
   });
 }

@@ -1,17 +1,17 @@
-import type { Clients, VmIdentity } from "../clients";
+import type { Clients } from "../clients";
 import { failureOf } from "../cluster/failure";
 import type { Finding } from "../cluster/finding";
 import { leaveFindings } from "../cluster/leave-cluster";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { Refusal } from "../refusal";
-import { machineFindings, readMachine } from "./machine";
+import { machineFindings, readMachine, type Machine } from "./machine";
 import type { RetirementInput } from "./retirement-input";
 import { storageFindings } from "./storage-findings";
 
 /** What a retirement's preflight saw. */
 export interface Seen {
   readonly snapshot: Snapshot;
-  readonly machine: VmIdentity | undefined;
+  readonly machine: Machine;
   readonly findings: readonly Finding[];
 }
 
@@ -33,7 +33,7 @@ export async function preflight(clients: Clients, input: RetirementInput, known?
 
 /** Whether nothing is left to do. */
 export function isGone({ snapshot, machine }: Pick<Seen, "snapshot" | "machine">, node: string): boolean {
-  return machine === undefined && stageOf(snapshot, node) === "gone";
+  return machine.state === "gone" && stageOf(snapshot, node) === "gone";
 }
 
 /**

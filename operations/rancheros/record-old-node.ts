@@ -17,14 +17,19 @@ export const recordOldNode = defineOperation({
   schema: retirementInput,
   run: async (input, clients): Promise<OldMachine> => {
     const { node, vm } = input;
-    const live = await readMachine(clients, input);
-    if (!live) {
+    const machine = await readMachine(clients, input);
+    if (machine.state === "hidden") {
+      const { what, remedy } = machine.finding;
+      throw new Refusal({ what: `${node}: not recorded`, why: what, next: remedy });
+    }
+    if (machine.state === "gone") {
       throw new Refusal({
         what: `${node}: there is no machine ${vm.vmId}`,
         why: "an old node is recorded to be retired later, and there is nothing to retire",
         next: `correct its \`vmId\` and \`host\` in the environment file, or set \`retired: true\` if it is gone; then \`pulumi up -s ${input.stack}\``,
       });
     }
+    const { live } = machine;
     const mistaken = mistakenIdentity(live, input);
     if (mistaken !== undefined) {
       throw new Refusal({
