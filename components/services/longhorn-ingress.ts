@@ -21,7 +21,6 @@ export class LonghornIngress extends pulumi.ComponentResource {
     super("home-cluster:services:LonghornIngress", name, args, opts);
     const { namespace, host } = args;
     const auth = authentication(args.controller, args.authSecret, namespace);
-    const after = { parent: this, dependsOn: opts?.dependsOn };
     const middlewares = auth.middlewares.map(
       (middleware) =>
         new kubernetes.apiextensions.CustomResource(
@@ -32,7 +31,7 @@ export class LonghornIngress extends pulumi.ComponentResource {
             metadata: { name: middleware.name, namespace },
             spec: middleware.spec,
           },
-          after,
+          { parent: this },
         ),
     );
     new kubernetes.networking.v1.Ingress(
@@ -55,7 +54,7 @@ export class LonghornIngress extends pulumi.ComponentResource {
         },
       },
       // Traefik drops a route that names a middleware which is missing.
-      pulumi.mergeOptions(after, { dependsOn: middlewares }),
+      { parent: this, dependsOn: middlewares },
     );
     this.registerOutputs({});
   }

@@ -45,8 +45,13 @@ describe("LonghornUi (mock runtime: does not prove that the UI answers)", () => 
 
   for (const controller of ["nginx", "traefik"] as const) {
     it(`${controller}: the route waits for the Secret`, async () => {
-      const found = summaries(await run(program(controller))).find(({ name }) => name === "ui-way-ingress");
-      assert.equal(found?.after?.includes("ui-auth-secret"), true);
+      const found = summaries(await run(program(controller)));
+      const waiting = found.filter(({ after }) => after?.includes("ui-auth-secret")).map(({ name }) => name);
+      // Of all, the component, which the rest waits for; and each that names the Secret, for itself.
+      const asking = controller === "nginx" ? "ui-way-ingress" : "ui-way-longhorn-auth";
+      assert.deepEqual(waiting, ["ui-way", asking]);
+      const route = found.find(({ name }) => name === "ui-way-ingress");
+      assert.equal(asking === "ui-way-ingress" || route?.after?.includes(asking), true);
     });
 
     for (const fail of ["ui-auth-secret", "ui-auth-password", "ui-auth-salt"]) {
