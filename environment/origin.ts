@@ -41,9 +41,14 @@ export function rememberMapping(value: object, path: Path): void {
   origins.set(value, { path, whole: true });
 }
 
-/** Remembers where a list stands of which only some entries could be used. */
-export function rememberPart(list: readonly unknown[], path: Path, indexes: readonly number[]): void {
-  origins.set(list, { path, whole: false, indexes });
+/** Remembers where a list stands whose entries are remembered already, and which index each has in the file. */
+export function rememberList(list: readonly unknown[], path: Path, { whole, indexes }: ListOrigin): void {
+  origins.set(list, { path, whole, indexes });
+}
+
+interface ListOrigin {
+  readonly whole: boolean;
+  readonly indexes: readonly number[];
 }
 
 function originOf(value: object): Origin {

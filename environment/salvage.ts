@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { remember, rememberMapping, rememberPart, Unusable, type Path } from "./origin";
+import { remember, rememberMapping, rememberList, Unusable, type Path } from "./origin";
 
 const unusable = Symbol("unusable");
 
@@ -49,11 +49,11 @@ function list(schema: z.ZodType, raw: readonly unknown[], path: Path): unknown {
     .map((item, index) => ({ index, value: usablePart(schema, item, [...path, index], true) }))
     .filter(({ value }) => value !== unusable);
   const result = entries.map(({ value }) => value);
-  rememberPart(
-    result,
-    path,
-    entries.map(({ index }) => index),
-  );
+  rememberList(result, path, {
+    // All entries may be usable although something inside one of them was not. An empty list is refused where it should hold something.
+    whole: result.length === raw.length && raw.length > 0,
+    indexes: entries.map(({ index }) => index),
+  });
   return result;
 }
 

@@ -7,8 +7,8 @@ export interface NamedVolume {
 }
 
 /**
- * The claim's name where no other volume has it, else `<namespace>-<claim>`. Adding a second volume with the same claim name therefore renames the first: the rule
- * `migrationJobName` keeps names unique, and the file shows both edits in one review.
+ * The claim's name where no other volume has it, else `<namespace>-<claim>`. A second volume with the same claim name therefore gives the first another name, and with it
+ * new Jobs: harmless by the marker that a finished copy leaves, and visible in the preview. The rule `migrationJobNames` keeps names apart.
  */
 export function volumeName(volume: NamedVolume, volumes: readonly NamedVolume[]): string {
   const others = volumes.some((other) => other.claim === volume.claim && other.namespace !== volume.namespace);

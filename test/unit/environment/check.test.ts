@@ -7,7 +7,7 @@ import { formatPath } from "../../../environment/origin";
 import { formatProblem } from "../../../environment/problem";
 import type { EnvironmentFile } from "../../../environment/schema";
 import { rawEnvironment, root } from "../../support/environment";
-import { applyEdit, ruleFixtures, type InvalidEdit } from "../../support/fixtures";
+import { applyEdit, ruleFixtures, type Edit, type InvalidEdit } from "../../support/fixtures";
 
 type Key = string | number;
 const bases = ["home", "lab"] as const;
@@ -115,6 +115,22 @@ describe("environment/check", () => {
       );
     });
 
+    it("still counts entries in which only a part cannot be used", () => {
+      assert.deepEqual(
+        edited((file) => {
+          Object.assign(file.nodes[0]?.cards[0] ?? {}, { mac: "none" });
+          Object.assign(file.nodes[1] ?? {}, { roles: ["worker"], dataDisc: 1 });
+          Object.assign(file.oldNodes?.[0] ?? {}, { roles: ["worker"] });
+        }),
+        [
+          'nodes[0].cards[0].mac: none: must be a MAC address in upper case (lower case would show as a change in every preview): for example "BC:24:11:00:10:21"',
+          "nodes[1].dataDisc: (a number, not shown): there is no such key here, so it would do nothing: did you mean dataDisk? (keys here: name, host, vmId, cores, memory, systemDisk, dataDisk, roles, labels, cards, protect)",
+          "nodes: 2 with role etcd: once the old nodes are gone, losing one of 2 members stops the cluster: give the role etcd to 3 or 5 of the new nodes",
+          "oldNodes[2]: rancheros-3: once it has left, 2 etcd members are there, and losing one more stops the cluster: give the role etcd to more of the new nodes",
+        ],
+      );
+    });
+
     it("drops an unknown key and judges what stands beside it", () => {
       assert.deepEqual(
         edited((file) => {
@@ -149,24 +165,75 @@ describe("environment/check", () => {
       );
     });
 
-    it("accuses nothing else, wherever the error is: every place of both files made unusable, one at a time", () => {
-      const kinds = [3.5, {}, null, ""];
-      for (const base of bases) {
-        const raw = rawEnvironment(base);
-        for (const [index, path] of [...places(raw)].entries()) {
-          const { environment, problems } = checkEnvironment(replaced(raw, path, kinds[index % kinds.length]));
-          // A few places take an empty mapping or any text; the rules judge those like any other value.
-          if (environment !== undefined || path.at(-1) === "ingress") continue;
-          const rest = problems.filter(({ rule }) => rule !== "schema").map(formatProblem);
-          const unusual = rest.filter((line) => !usual.get(base)?.includes(line));
-          assert.deepEqual(unusual, [], formatPath(path));
-          assert.ok(
-            problems.some(({ rule }) => rule === "schema"),
-            formatPath(path),
-          );
-        }
+    const kinds = [3.5, {}, null, ""];
+    /** Makes every wanted place of a file unusable, one at a time, and expects that nothing but the form is objected to. */
+    const accuseNothing = (raw: unknown, wanted: (path: readonly Key[]) => boolean): void => {
+      const before = checkEnvironment(raw);
+      assert.deepEqual(before.problems.filter(({ severity }) => severity === "error").map(formatProblem), []);
+      const usualHere = before.problems.map(formatProblem);
+      for (const [index, path] of [...places(raw)].filter(wanted).entries()) {
+        const { environment, problems } = checkEnvironment(replaced(raw, path, kinds[index % kinds.length]));
+        // A few places take an empty mapping or any text; the rules judge those like any other value.
+        if (environment !== undefined || path.at(-1) === "ingress") continue;
+        const rest = problems.filter(({ rule }) => rule !== "schema").map(formatProblem);
+        const unusual = rest.filter((line) => !usualHere.includes(line));
+        assert.deepEqual(unusual, [], formatPath(path));
+        assert.ok(
+          problems.some(({ rule }) => rule === "schema"),
+          formatPath(path),
+        );
       }
-    });
+    };
+
+    for (const base of bases) {
+      it(`accuses nothing else, wherever in ${base} the error is`, () => {
+        accuseNothing(rawEnvironment(base), () => true);
+      });
+    }
+
+    const tight: readonly Edit[] = [
+      {
+        title: "one node does all",
+        base: "home",
+        set: {
+          "nodes[1].roles": ["etcd"],
+          "nodes[2].roles": ["etcd"],
+          "nodes[0].dataDisk": 150,
+          "longhorn.replicas": 1,
+        },
+        remove: [
+          "nodes[1].dataDisk",
+          "nodes[2].dataDisk",
+          "nodes[1].cards[1]",
+          "nodes[2].cards[1]",
+          "networks[1].gateway",
+        ],
+      },
+      {
+        title: "every disk is needed",
+        base: "home",
+        set: {
+          "nodes[0].dataDisk": 100,
+          "nodes[1].dataDisk": 100,
+          "nodes[2].dataDisk": 100,
+          "longhorn.replicas": 2,
+        },
+      },
+      {
+        title: "names depend on their neighbours",
+        base: "home",
+        set: { "volumes[0].claim": "a-b", "volumes[1].claim": "a-b", "volumes[2].claim": "b", "volumes[3].claim": "b" },
+        push: { volumes: { namespace: "a", claim: "b", oldSize: "1Gi", size: "1Gi" } },
+      },
+    ];
+    for (const edit of tight) {
+      it(`accuses nothing else where ${edit.title}`, () => {
+        accuseNothing(
+          applyEdit(edit),
+          ([section]) => section === "nodes" || section === "volumes" || section === "networks",
+        );
+      });
+    }
 
     it("still sees what every rule sees, with an error elsewhere", () => {
       // The user of the UI's basic auth is a value that no rule reads.
