@@ -81,7 +81,7 @@ export async function record(program: () => unknown, options: RecordOptions = {}
   let outputs: Properties = {};
 
   const state = (registration: Registration, answer: Answer): Properties =>
-    preview ? registration.inputs : { ...registration.inputs, ...answer.outputs };
+    preview ? planned(registration) : { ...registration.inputs, ...answer.outputs };
 
   pulumi.runtime.setAllConfig({ ...options.config }, [...(options.secretKeys ?? [])]);
   await pulumi.runtime.setMocks(
@@ -152,6 +152,17 @@ export async function record(program: () => unknown, options: RecordOptions = {}
     await pulumi.runtime.disconnect();
   });
   return { registrations, failed, error, outputs };
+}
+
+/** Outputs in a preview: what the program gave. Of a Kubernetes object's metadata the server adds its own part, as unknown as every other computed output. */
+function planned({ type, inputs }: Registration): Properties {
+  const { metadata } = inputs;
+  if (!type.startsWith("kubernetes:") || typeof metadata !== "object" || metadata === null) return inputs;
+  const computed = ["uid", "resourceVersion", "creationTimestamp", "generation"];
+  return {
+    ...inputs,
+    metadata: { ...Object.fromEntries(computed.map((key) => [key, pulumi.runtime.unknownValue])), ...metadata },
+  };
 }
 
 /**

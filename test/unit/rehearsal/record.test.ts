@@ -229,6 +229,20 @@ describe("record (Pulumi's mock runtime: does not prove what a provider accepts)
       assert.equal(isUnknown(recording.outputs.stdout), true);
     });
 
+    it("have the server's part of a Kubernetes object's metadata, unknown, beside what the program gave", async () => {
+      const recording = await record(
+        () => {
+          const provider = new kubernetes.Provider("cluster", { kubeconfig: "k" });
+          const claim = new kubernetes.core.v1.ConfigMap("claim", { metadata: { name: "c" } }, { provider });
+          new command.local.Command("after", { create: claim.metadata.name, update: claim.metadata.uid });
+        },
+        { preview: true },
+      );
+      const { create, update } = named(recording, "after").inputs;
+      assert.deepEqual([create, isUnknown(update)], ["c", true]);
+      assert.deepEqual(named(recording, "claim").inputs.metadata, { name: "c" });
+    });
+
     it("that are secret stay secret on their way", async () => {
       const recording = await record(program, {
         answer: ({ name }) => (name === "first" ? { outputs: { stdout: secret("hello") } } : {}),
