@@ -1,3 +1,4 @@
+import type { Output } from "@pulumi/pulumi";
 import type { Secrets } from "../environment/load";
 import type { Environment } from "../environment/schema";
 import type { StackName } from "../environment/stack";
@@ -34,3 +35,9 @@ export interface RancherosOutputs {
   /** By name: the identity that the retirement will look for. */
   readonly nodes: Record<string, { readonly vmId: number; readonly mac: string }>;
 }
+
+/**
+ * Outputs as a layer returns them: plain keys, each value still an output. One output around all of them would be unknown as a whole in a preview, which the
+ * SDK then takes apart letter by letter.
+ */
+export type Declared<T> = { readonly [key in keyof T]: T[key] extends object ? Declared<T[key]> : Output<T[key]> };

@@ -2,6 +2,7 @@ import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as command from "@pulumi/command";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
 import type { AccessInput } from "../operations/declare";
 import type { System } from "../operations/operation";
 import type { Context } from "./context";
@@ -17,12 +18,17 @@ export function proxmoxProvider({ file, secrets }: Context): proxmox.Provider {
 
 /**
  * The one provider to the cluster. `clusterIdentifier` from day one: without it a kubeconfig with another server address replaces every resource (tried).
+ * `upsertExistingObjects` is for a layer whose objects outlive it (retainOnDelete) or an interrupted `up`: created again, they are taken over as they are.
  */
-export function kubernetesProvider({ file, secrets }: Context): kubernetes.Provider {
+export function kubernetesProvider(
+  { file, secrets }: Context,
+  settings: Pick<kubernetes.ProviderArgs, "upsertExistingObjects"> = {},
+): kubernetes.Provider {
   return new kubernetes.Provider("cluster", {
     kubeconfig: secrets.kubeconfig,
     clusterIdentifier: file.cluster.name,
     enableServerSideApply: true,
+    ...settings,
     // Given here, so no ambient kubeconfig is read; Pulumi.<environment>.yaml disables default providers for what would forget this one.
   });
 }
@@ -33,6 +39,11 @@ export function kubernetesProvider({ file, secrets }: Context): kubernetes.Provi
  */
 export function operationsProvider(): command.Provider {
   return new command.Provider("operations");
+}
+
+/** The one provider of what is drawn once and kept in the state. Explicit for the same reason. */
+export function randomProvider(): random.Provider {
+  return new random.Provider("random");
 }
 
 /** The ways into the named systems for operations, secrets still outputs. */

@@ -1,5 +1,65 @@
-import type { Context, VolumesOutputs } from "./context";
+import * as kubernetes from "@pulumi/kubernetes";
+import { MigrationScripts } from "../components/volumes/migration-scripts";
+import { VolumeMigration } from "../components/volumes/volume-migration";
+import { newClaimName, volumeName } from "../environment/volume-name";
+import { ask } from "../operations/declare";
+import { ledgerNamespace } from "../operations/volumes/ledger";
+import { readLedgers } from "../operations/volumes/read-ledgers";
+import type { Context, Declared, VolumesOutputs } from "./context";
+import { access, kubernetesProvider, operationsProvider } from "./providers";
+import { requireOutput } from "./reference";
 
-export function volumes(context: Context): Promise<VolumesOutputs> {
-  throw new Error(`${context.layer}: not built yet`);
+/** The layer volumes: the ledgers read and held against the file, then every volume on its own way; the outputs are the ledgers after that. */
+export async function volumes(context: Context): Promise<Declared<VolumesOutputs>> {
+  const { file } = context;
+  const cluster = kubernetesProvider(context, { upsertExistingObjects: true });
+  const operations = operationsProvider();
+  const providers = [cluster, operations];
+  const ways = access(context, ["kubernetes"]);
+  const storageClass = await requireOutput<string>(context, "services", "storageClass");
+  const declared = file.volumes.map((volume) => ({
+    namespace: volume.namespace,
+    claim: volume.claim,
+    newClaim: newClaimName(volume),
+    accessMode: volume.accessMode,
+    stage: volume.stage,
+    attempt: volume.attempt,
+  }));
+
+  const agreed = ask(readLedgers, ways, { volumes: declared }, { provider: operations });
+  const ledgers = new kubernetes.core.v1.Namespace(
+    "ledgers",
+    // From the answer: nothing of a volume is registered before its ledger has been held against the file. Through a property, because a component whose
+    // dependsOn is refused makes the engine wait for ever instead of saying why (tried).
+    { metadata: { name: agreed.apply(() => ledgerNamespace) } },
+    // The ledgers in it are the truth for every later step, and outlive this layer.
+    { provider: cluster, retainOnDelete: true },
+  );
+  const dependsOn = [ledgers];
+  const namespaces = file.volumes.map(({ namespace }) => namespace);
+  const scripts = new MigrationScripts("scripts", { namespaces }, { providers, dependsOn });
+  const migrations = new Map(
+    file.volumes.map((volume) => {
+      const name = volumeName(volume, file.volumes);
+      const args = {
+        volume,
+        storageClass,
+        oldStorageClass: file.oldStorage.storageClass,
+        scripts: scripts.in(volume.namespace),
+        access: ways,
+      };
+      return [name, new VolumeMigration(name, args, { providers, dependsOn })];
+    }),
+  );
+  // Read again behind every verdict: what the first read found is what was there before this update.
+  const dependsOnVerdicts = [...migrations.values()].map(({ verdict }) => verdict);
+  const after = ask(readLedgers, ways, { volumes: declared }, { provider: operations, dependsOn: dependsOnVerdicts });
+  return {
+    volumes: Object.fromEntries(
+      [...migrations].map(([name, { claim }], index) => [
+        name,
+        { claim, ledger: after.apply((read) => read.volumes[index]?.phase ?? "none") },
+      ]),
+    ),
+  };
 }
