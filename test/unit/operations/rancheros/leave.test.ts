@@ -9,7 +9,6 @@ import {
   addLonghornVolume,
   counted,
   find,
-  longhornNode,
   migratedHome,
   nodeIn,
   podOn,
@@ -347,7 +346,4 @@ describe("a leave that fails after it began", () => {
       assert.deepEqual(vmOf(home, "debian-3"), machine);
     }
   });
-
-  it("longhornNode of this file stands for Longhorn's own object", () =>
-    assert.equal(longhornNode("a").metadata?.name, "a"));
 });
