@@ -1,5 +1,38 @@
-import type { Context, NodesOutputs } from "./context";
+import { imagesFor } from "../components/nodes/debian-image";
+import { DebianNode } from "../components/nodes/debian-node";
+import { checkedVmIds } from "../components/nodes/vm-ids";
+import { debianImage } from "../versions";
+import type { Context, Declared, NodesOutputs } from "./context";
+import { access, operationsProvider, proxmoxProvider } from "./providers";
 
-export function nodes(context: Context): Promise<NodesOutputs> {
-  throw new Error(`${context.layer}: not built yet`);
+/** The layer nodes: the ids checked, Debian's image on each host that a node uses, then every node. */
+export function nodes(context: Context): Declared<NodesOutputs> {
+  const { cluster, proxmox, domain, networks, sshPublicKey, nodes: specs, oldNodes } = context.file;
+  const operations = operationsProvider();
+  const providers = [proxmoxProvider(context), operations];
+  const ways = access(context, ["proxmox", "rancher", "kubernetes", "ssh"]);
+
+  const vmId = checkedVmIds({ cluster: cluster.name, nodes: specs, oldNodes, access: ways }, { provider: operations });
+  const image = imagesFor(specs, proxmox.hosts, debianImage(), { providers });
+  const members = specs.map((node, index) => {
+    const debian = new DebianNode(
+      node.name,
+      {
+        node,
+        vmId: vmId(node),
+        image: image(node),
+        hosts: proxmox.hosts,
+        networks,
+        domain,
+        cluster: cluster.name,
+        distribution: cluster.distribution,
+        sshPublicKey,
+        order: index + 1,
+        access: ways,
+      },
+      { providers },
+    );
+    return [node.name, debian.reach] as const;
+  });
+  return { nodes: Object.fromEntries(members) };
 }
