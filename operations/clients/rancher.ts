@@ -51,7 +51,7 @@ class RealRancher implements RancherApi {
         what: `Rancher: a registration token for cluster ${clusterId}`,
         timeoutSeconds: 120,
         everySeconds: 2,
-        next: "open the cluster's registration tab in Rancher: it shows the same command, or why there is none; then run `pulumi up` again",
+        next: "open the cluster's registration tab in Rancher: it shows the same command, or why there is none; then run `pulumi up --refresh` again",
       },
       async () => {
         const token = (await this.tokens()).find((other) => text(other, "id") === text(created, "id"));

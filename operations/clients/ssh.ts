@@ -112,7 +112,7 @@ const command = `sudo -n timeout --kill-after=30 ${scriptSeconds} bash -s`;
 function execute(client: Client, input: string): Promise<Exit> {
   return new Promise((resolve, reject) => {
     const lost = () =>
-      reject(new SshFailure("exit", "the connection was lost while a script ran; run `pulumi up` again"));
+      reject(new SshFailure("exit", "the connection was lost while a script ran; run `pulumi up --refresh` again"));
     client.on("close", lost);
     client.exec(command, (error, channel) => {
       if (error) {

@@ -26,6 +26,6 @@ export async function hostKeyThroughHypervisor(
   throw new Refusal({
     what: `machine ${vm.vmId} on ${vm.host}: no SSH host key to trust`,
     why: `${file} in the guest does not hold an ssh-ed25519 public key`,
-    next: `make one in the guest: \`sudo ssh-keygen -A && sudo systemctl restart ssh\`, then run \`pulumi up\` again`,
+    next: `make one in the guest: \`sudo ssh-keygen -A && sudo systemctl restart ssh\`, then run \`pulumi up --refresh\` again`,
   });
 }

@@ -38,7 +38,7 @@ async function refuseWhileRemoving({ rancher }: Clients, { node }: MembershipInp
   throw new Refusal({
     what: `${node}: Rancher is still removing a node of this name`,
     why: `${leaving.id} is in state removing; joining now would end in the same removal`,
-    next: "wait until it is gone from Rancher's list of nodes, then run `pulumi up` again",
+    next: "wait until it is gone from Rancher's list of nodes, then run `pulumi up --refresh` again",
   });
 }
 

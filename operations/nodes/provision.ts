@@ -65,7 +65,7 @@ function firstAnswer(
     {
       what: `${node}: an SSH server at ${address}`,
       timeoutSeconds: bootSeconds,
-      next: `look at the machine's console, \`qm terminal ${vm.vmId}\` on ${vm.host}, then run \`pulumi up\` again`,
+      next: `look at the machine's console, \`qm terminal ${vm.vmId}\` on ${vm.host}, then run \`pulumi up --refresh\` again`,
     },
     async () => {
       // Asked before each try: on a machine that booted before, the agent comes up about when SSH does.

@@ -26,7 +26,7 @@ export const verifyHostKey = defineOperation({
       {
         what: `${node}: its SSH host key, read through Proxmox`,
         timeoutSeconds: 300,
-        next: `see why it does not run: \`ssh debian@${address} sudo systemctl status qemu-guest-agent\`, then run \`pulumi up\` again`,
+        next: `see why it does not run: \`ssh debian@${address} sudo systemctl status qemu-guest-agent\`, then run \`pulumi up --refresh\` again`,
       },
       async () => {
         const key = await hostKeyThroughHypervisor(proxmox, vm);
@@ -38,7 +38,7 @@ export const verifyHostKey = defineOperation({
       throw new Refusal({
         what: `${node}: whoever answers SSH at ${address} is not machine ${vm.vmId}; no secret was sent`,
         why: `the machine's key is ${hostKey}, the one met there is ${seen}: another machine has the address, or someone sits in between`,
-        next: `find out who answers: \`arping ${address}\` from its network; once it is the machine, run \`pulumi up\` again`,
+        next: `find out who answers: \`arping ${address}\` from its network; once it is the machine, run \`pulumi up --refresh\` again`,
       });
     }
     return { hostKey };

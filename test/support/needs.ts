@@ -9,12 +9,18 @@ export const packageOf: Readonly<Record<string, string>> = {
   busybox: "busybox-static",
   getfacl: "acl",
   getfattr: "attr",
+  ip: "iproute2",
+  "mkfs.ext4": "e2fsprogs",
+  mkswap: "util-linux",
+  nft: "nftables",
   openssl: "openssl",
   python3: "python3",
   rsync: "rsync",
   setfacl: "acl",
   setfattr: "attr",
   shellcheck: "shellcheck",
+  sysctl: "procps",
+  wipefs: "util-linux",
 };
 
 /** Where a program is on PATH; undefined when it is not. */

@@ -3,6 +3,7 @@ import { GuestAgentSilent, type ProxmoxApi } from "../../../../operations/client
 import { proxmoxClient, ProxmoxRefusal } from "../../../../operations/clients/proxmox";
 import { VirtualClock } from "../../../../rehearsal/home/clock";
 import { TestServer, type Reply } from "../../../support/https";
+import { needs } from "../../../support/needs";
 import { refused } from "../../../support/nodes";
 
 const token = "root@pam!home=11111111-2222-3333-4444-555555555555";
@@ -18,8 +19,11 @@ describe("operations/clients/proxmox, against an HTTPS server with a private CA 
   let proxmox: ProxmoxApi;
   let clock: VirtualClock;
 
-  before(async () => (server = await TestServer.start()));
-  after(() => server.stop());
+  before(async function () {
+    needs(this, "openssl");
+    server = await TestServer.start();
+  });
+  after(() => server?.stop());
   beforeEach(() => {
     server.seen.length = 0;
     clock = new VirtualClock(0);

@@ -3,6 +3,7 @@ import type { RancherApi } from "../../../../operations/clients";
 import { rancherClient } from "../../../../operations/clients/rancher";
 import { VirtualClock } from "../../../../rehearsal/home/clock";
 import { TestServer, type Reply } from "../../../support/https";
+import { needs } from "../../../support/needs";
 import { refused } from "../../../support/nodes";
 
 const apiToken = "token-abcde:secret-of-the-api-key";
@@ -16,8 +17,11 @@ describe("operations/clients/rancher, against an HTTPS server with a private CA 
   let server: TestServer;
   let clock: VirtualClock;
 
-  before(async () => (server = await TestServer.start()));
-  after(() => server.stop());
+  before(async function () {
+    needs(this, "openssl");
+    server = await TestServer.start();
+  });
+  after(() => server?.stop());
   beforeEach(() => {
     server.seen.length = 0;
     clock = new VirtualClock(now);

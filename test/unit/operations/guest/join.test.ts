@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs } from "../../../support/needs";
 import { guestScripts } from "../../../support/nodes";
 
 const token = "registration-token-that-must-not-show";
@@ -231,6 +232,12 @@ args:
     it(`${script} is a script that bash can parse`, () => {
       const { status, stderr } = spawnSync("bash", ["-n", join(guestScripts, script)], { encoding: "utf8" });
       assert.deepEqual([status, stderr], [0, ""]);
+    });
+
+    it(`${script} is what shellcheck has nothing to say about`, function () {
+      needs(this, "shellcheck");
+      const { status, stdout } = spawnSync("shellcheck", [join(guestScripts, script)], { encoding: "utf8" });
+      assert.deepEqual([status, stdout], [0, ""]);
     });
   }
 });

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs } from "../../../support/needs";
 import { guestScripts } from "../../../support/nodes";
 
 const MiB = 1024 * 1024;
@@ -152,16 +153,7 @@ describe("operations/guest/provision.sh, in a folder with stub commands (does no
   let machine: Machine;
 
   before(function () {
-    for (const [command, ...args] of [
-      ["mkfs.ext4", "-V"],
-      ["wipefs", "--version"],
-    ]) {
-      const { error } = spawnSync(command ?? "", args, { env: { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` } });
-      if (error) {
-        console.log(`    skipped: ${command} is not installed (e2fsprogs, util-linux)`);
-        this.skip();
-      }
-    }
+    needs(this, "mkfs.ext4", "wipefs", "mkswap");
   });
   beforeEach(() => (machine = new Machine()));
   afterEach(() => machine.remove());

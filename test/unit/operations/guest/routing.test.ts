@@ -3,6 +3,7 @@ import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_pr
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, skip } from "../../../support/needs";
 import { guestScripts } from "../../../support/nodes";
 
 /**
@@ -100,18 +101,15 @@ function ip(...args: string[]): string {
   return execFileSync("ip", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** Why this machine cannot run these tests, if so. */
-function lacking(): string | undefined {
-  if (process.getuid?.() !== 0) return "not root";
-  for (const command of ["ip", "nft", "sysctl"]) {
-    if (spawnSync("which", [command], { env: { PATH: `${process.env.PATH ?? ""}:/usr/sbin:/sbin` } }).status !== 0)
-      return `no ${command}`;
-  }
+/** Skips where this machine has no network namespaces for us, or no nftables in them. */
+function needsNamespaces(context: Mocha.Context): void {
+  needs(context, "ip", "nft", "sysctl");
+  if (process.getuid?.() !== 0) skip(context, "network namespaces need root");
   const probe = `hcprobe${process.pid}`;
   const made = spawnSync("ip", ["netns", "add", probe]).status === 0;
   const works = made && spawnSync("ip", ["netns", "exec", probe, "nft", "add", "table", "ip", "probe"]).status === 0;
   spawnSync("ip", ["netns", "delete", probe]);
-  return works ? undefined : "no network namespaces with nftables";
+  if (!works) skip(context, "no network namespaces with nftables on this kernel");
 }
 
 describe("the routing program of operations/guest/provision.sh, on real network namespaces (does not prove Calico's or kube-proxy's own rules)", function () {
@@ -123,11 +121,7 @@ describe("the routing program of operations/guest/provision.sh, on real network 
   const route = (): string => network.in("node", "bash", program, table);
 
   before(async function () {
-    const missing = lacking();
-    if (missing !== undefined) {
-      console.log(`    skipped: ${missing}`);
-      this.skip();
-    }
+    needsNamespaces(this);
     const script = readFileSync(join(guestScripts, "provision.sh"), "utf8").replace(/^main <.*$/m, "routing_program");
     writeFileSync(program, execFileSync("bash", ["-s"], { input: script }));
     network.build();

@@ -78,7 +78,7 @@ describe("operations/nodes/provision and verify-host-key, on the pretend guest (
     assert.deepEqual(await refused(provision.run(input, clients)), {
       what: "debian-1: an SSH server at 192.168.10.21: not within 900 s",
       why: "last seen: 192.168.10.21: connection refused",
-      next: "look at the machine's console, `qm terminal 201` on pve, then run `pulumi up` again",
+      next: "look at the machine's console, `qm terminal 201` on pve, then run `pulumi up --refresh` again",
     });
   });
 
