@@ -5,22 +5,20 @@ import { leases } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
 import { oneLine } from "./failure";
+import { durationSeconds, failedNode, failureAnnotation, holderName, recordedFailure, Watch } from "./lease-watch";
+
+export { failureAnnotation } from "./lease-watch";
 
 /** The one Lease that makes joining and leaving one at a time, across operators and machines. */
 export const leaseName = "home-cluster";
 export const leaseNamespace = "kube-system";
 
-/** Holds `failed: <node>: <reason>` after a leave that did not end well, until that node's own leave succeeds. */
-export const failureAnnotation = "home-cluster/leave";
-
-/** Seconds without a renewal after which a holder counts as gone. Long enough for an API server that restarts because its node leaves. */
-const durationSeconds = 60;
 /** Four chances to renew before others take over. */
 const renewSeconds = 15;
 /** A holder that lives has deadlines of its own for every step; the sum for two other nodes with full Longhorn disks stays below this. */
 const waitSeconds = 6 * 3600;
-/** How long a new leave waits for the failed node's own leave, which the engine starts beside it, to take the Lease. */
-const graceSeconds = 60;
+/** How long the API may fall silent while we wait, as it does when a control plane node leaves. */
+const silenceSeconds = 600;
 
 /** What a holder can ask while it holds. */
 export interface Held {
@@ -79,7 +77,7 @@ export async function isHeld({ kubernetes }: Pick<Clients, "kubernetes">): Promi
 /** Takes the failure of a node out of the Lease, for a node of which a later look found nothing left to do. */
 export async function clearFailure({ kubernetes }: Pick<Clients, "kubernetes">, node: string): Promise<void> {
   const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
-  if (lease === undefined || failedNode(failureOf(lease)) !== node) return;
+  if (lease === undefined || failedNode(recordedFailure(lease)) !== node) return;
   await kubernetes.patch(
     leases,
     leaseName,
@@ -94,6 +92,18 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
   const others = new Watch(clients, options.leaving);
   let told = "";
   let toldAt = clock.now();
+  let answeredAt: number | undefined;
+  const read = async (): Promise<V1Lease | undefined> => {
+    try {
+      const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+      answeredAt = clock.now();
+      return lease;
+    } catch (error) {
+      // Whoever never had an answer has the wrong credentials or address; whoever had one waits beside a control plane that changes.
+      if (answeredAt === undefined || clock.now() - answeredAt > silenceSeconds * 1000) throw error;
+      throw new NotYet(oneLine(error));
+    }
+  };
   await waitFor(
     clock,
     {
@@ -102,7 +112,7 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
       next: `see what its holder does, \`kubectl -n ${leaseNamespace} get lease ${leaseName} -o yaml\`, then run the same command again`,
     },
     async () => {
-      const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
+      const lease = await read();
       if (lease) others.look(lease);
       const free = !lease || others.isFree(lease);
       if (free && (await holding.take(lease))) return true;
@@ -117,82 +127,6 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
     },
   );
   log(`${holder}: holds the lock`);
-}
-
-/** What a waiting holder has seen of the Lease so far. */
-class Watch {
-  private record = "";
-  private recordSince = 0;
-  private firstFailure: string | undefined;
-  private looked = false;
-  private goingOn = false;
-  private freeSince: number | undefined;
-
-  constructor(
-    private readonly clients: Clients,
-    private readonly leaving: string | undefined,
-  ) {}
-
-  /** Remembers the live Lease; throws when a failed leave means that this one must not start. */
-  look(lease: V1Lease): void {
-    const now = this.clients.clock.now();
-    // Compared as a whole and timed by our own clock: another operator's clock may be hours off.
-    const record = JSON.stringify([lease.spec?.holderIdentity, lease.spec?.renewTime]);
-    if (record !== this.record) {
-      this.record = record;
-      this.recordSince = now;
-    }
-    this.heed(lease, now);
-    this.looked = true;
-  }
-
-  isFree(lease: V1Lease): boolean {
-    return !this.pending(lease) && this.holder(lease) === undefined;
-  }
-
-  /** The identity that holds the Lease and still renews it. */
-  private holder(lease: V1Lease): string | undefined {
-    const seconds = lease.spec?.leaseDurationSeconds ?? durationSeconds;
-    const expired = this.clients.clock.now() - this.recordSince >= seconds * 1000;
-    return expired ? undefined : lease.spec?.holderIdentity || undefined;
-  }
-
-  waitingFor(lease: V1Lease): string {
-    const identity = this.holder(lease);
-    if (identity !== undefined) return `the lock that ${holderName(identity)} holds`;
-    return `${failedNode(this.firstFailure) ?? "another leave"}, which failed before, to go on`;
-  }
-
-  /** Another node's failed leave, recorded before we came, that may go on beside us. */
-  private pending(lease: V1Lease): boolean {
-    const node = failedNode(failureOf(lease));
-    return this.leaving !== undefined && node !== undefined && node !== this.leaving;
-  }
-
-  private heed(lease: V1Lease, now: number): void {
-    const failure = failureOf(lease);
-    if (!this.looked) this.firstFailure = failure;
-    if (!this.pending(lease)) return;
-    if (failure === undefined || failure !== this.firstFailure) throw this.refusal(failure);
-    const node = failedNode(failure);
-    const identity = this.holder(lease);
-    if (identity !== undefined) {
-      this.freeSince = undefined;
-      this.goingOn = holderName(identity) === node;
-      return;
-    }
-    this.freeSince ??= now;
-    if (this.goingOn || now - this.freeSince >= graceSeconds * 1000) throw this.refusal(failure);
-  }
-
-  private refusal(failure: string | undefined): Refusal {
-    const node = failedNode(failure) ?? "another node";
-    return new Refusal({
-      what: `${this.leaving}: did not start to leave, nothing was touched`,
-      why: `the leave of ${node} has not ended well: ${failure}`,
-      next: `go on with ${node} first, by the command that its own message named; then run the same command again`,
-    });
-  }
 }
 
 /** Our side of the Lease, from taking to releasing it. */
@@ -325,19 +259,6 @@ class MicroTime extends Date {
   override toISOString(): string {
     return super.toISOString().replace("Z", "000Z");
   }
-}
-
-function failureOf(lease: V1Lease): string | undefined {
-  return lease.metadata?.annotations?.[failureAnnotation];
-}
-
-/** The node in `failed: <node>: <reason>`. */
-function failedNode(failure: string | undefined): string | undefined {
-  return failure === undefined ? undefined : (/^failed: ([^:]+): /.exec(failure)?.[1] ?? undefined);
-}
-
-function holderName(identity: string): string {
-  return identity.slice(0, identity.lastIndexOf("/"));
 }
 
 function nameOf(lease: V1Lease | undefined): string {

@@ -2,6 +2,7 @@ import type { Clients } from "../clients";
 import { longhornNamespace, longhornNodes, type LonghornNode } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { missingDisk } from "../storage/storage-ready";
+import { patiently } from "./failure";
 import type { Finding } from "./finding";
 import type { Snapshot } from "./snapshot";
 
@@ -115,9 +116,23 @@ export async function recallEviction({ kubernetes, log }: Clients, name: string)
   log(`${name}: Longhorn may use it again`);
 }
 
-/** Takes the node out of Longhorn; its webhook refuses that as long as the Kubernetes node is there. */
-export async function forgetInLonghorn({ kubernetes }: Clients, name: string): Promise<void> {
-  await kubernetes.remove(longhornNodes, name, longhornNamespace);
+/** Takes the node out of Longhorn. Its webhook refuses that until Longhorn itself has noticed that the Kubernetes node is gone. */
+export async function forgetInLonghorn({ kubernetes, clock }: Clients, name: string): Promise<void> {
+  const read = (): Promise<LonghornNode | undefined> => kubernetes.read(longhornNodes, name, longhornNamespace);
+  if (!(await read())) return;
+  await waitFor(
+    clock,
+    {
+      what: `${name}: gone from Longhorn`,
+      timeoutSeconds: 600,
+      next: `see why it stays: \`kubectl -n ${longhornNamespace} get nodes.longhorn.io ${name} -o yaml\``,
+    },
+    patiently(async () => {
+      await kubernetes.remove(longhornNodes, name, longhornNamespace);
+      if (await read()) throw new NotYet("it is being removed");
+      return true;
+    }),
+  );
 }
 
 function find(nodes: readonly LonghornNode[], name: string): LonghornNode | undefined {

@@ -214,6 +214,45 @@ describe("the Lease on the pretend cluster (does not prove what a real API serve
     );
   });
 
+  it("waits on beside a control plane that does not answer for a while, and does not take its holder for dead", async () => {
+    const { clients, clock } = start();
+    const { kubernetes } = clients;
+    const order: string[] = [];
+    const long = withLease(clients, "long", async (held) => {
+      await clock.sleep(10 * minute);
+      await held.check();
+      order.push("long");
+    });
+    await clock.sleep(1000);
+    const second = withLease(clients, "second", async () => order.push("second"));
+    await clock.sleep(minute);
+    const { read, replace } = { read: kubernetes.read.bind(kubernetes), replace: kubernetes.replace.bind(kubernetes) };
+    kubernetes.read = () => Promise.reject(new Error("connection refused"));
+    kubernetes.replace = () => Promise.reject(new Error("connection refused"));
+    await clock.sleep(3 * minute);
+    Object.assign(kubernetes, { read, replace });
+    await Promise.all([long, second]);
+    assert.deepEqual(order, ["long", "second"]);
+  });
+
+  it("stops waiting when the API has not answered for ten minutes, and at once when it never did", async () => {
+    const { clients, clock } = start();
+    const { kubernetes } = clients;
+    await foreign(clients, { holderIdentity: "alive/1", leaseDurationSeconds: 86_400 });
+    const wait = withLease(clients, "debian-1", async () => assert.fail("it ran"));
+    await clock.sleep(minute);
+    kubernetes.read = () => Promise.reject(new Error("connection refused"));
+    const silentSince = clock.now();
+    await assert.rejects(wait, /connection refused/);
+    assert.ok(clock.now() - silentSince >= 10 * minute && clock.now() - silentSince <= 11 * minute);
+    const before = clock.now();
+    await assert.rejects(
+      withLease(clients, "debian-1", async () => assert.fail("it ran")),
+      /connection refused/,
+    );
+    assert.equal(clock.now(), before);
+  });
+
   it("tries again when another one creates it first", async () => {
     const { clients } = start();
     const { kubernetes } = clients;

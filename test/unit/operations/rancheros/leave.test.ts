@@ -79,6 +79,36 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
     assert.equal(replicas.length, 4, "a replica was lost");
   });
 
+  it("waits until Longhorn itself has noticed that the node is gone", async () => {
+    const { clients, input, clock, home } = await beforeLeaving();
+    const remove = clients.kubernetes.remove.bind(clients.kubernetes);
+    let denied = 0;
+    clients.kubernetes.remove = async (kind, ...rest) => {
+      if (kind === longhornNodes && (denied += 1) <= 20) throw new Error("denied by the webhook: node ready condition");
+      return remove(kind, ...rest);
+    };
+    const before = clock.now();
+    await leave.run(input, clients);
+    assert.ok(clock.now() - before >= 100_000);
+    assert.ok(!home.kubernetes.objects.some((object) => object.metadata?.name === "debian-3"));
+  });
+
+  it("Longhorn that never lets go of the node ends in a refusal that can only go on", async () => {
+    const { clients, input, home } = await beforeLeaving();
+    clients.kubernetes.remove = async (kind) => {
+      if (kind === longhornNodes) return;
+      throw new Error("not expected");
+    };
+    clients.rancher.removeNode = async (id) => {
+      home.rancher.nodes = home.rancher.nodes.filter((node) => node.id !== id);
+      home.kubernetes.objects = home.kubernetes.objects.filter((object) => object !== nodeIn(home, "debian-3"));
+    };
+    const parts = await refusalOf(leave.run(input, clients));
+    assert.match(parts.what, /: debian-3: gone from Longhorn: not within 600 s$/);
+    assert.equal(parts.why, "last seen: it is being removed");
+    assert.match(parts.next, /there is no going back/);
+  });
+
   it("Longhorn's instance manager is not evicted: what it holds could not be copied from it any more", async () => {
     const { home, clients, input } = await beforeLeaving();
     add(

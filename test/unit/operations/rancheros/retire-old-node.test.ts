@@ -62,13 +62,12 @@ describe("retiring an old node on the pretend home (does not prove what real sys
       nodes: [...debian, "rancheros-2", "rancheros-3"],
       cordoned: [],
     });
-    // Cordon; evict; mark; Rancher; Longhorn's own node; machine off; machine gone.
+    // Cordon; evict; mark; Rancher; machine off; machine gone.
     assert.deepEqual(calls, [
       "kubernetes.patch",
       "kubernetes.evict",
       "kubernetes.patch",
       "rancher.removeNode",
-      "kubernetes.remove",
       "proxmox.shutdownVm",
       "proxmox.deleteVm",
     ]);
