@@ -16,7 +16,7 @@ export const join = defineOperation({
   needs: ["rancher", "kubernetes", "ssh"],
   schema: membershipInput,
   run: (input, clients) =>
-    withLease(clients, `join ${input.node}`, async () => {
+    withLease(clients, `join ${input.node}`, async (held) => {
       const node = await clients.kubernetes.read(nodes, input.node);
       if (node) {
         refuseOtherMachine(node, input);
@@ -25,7 +25,9 @@ export const join = defineOperation({
       } else {
         await refuseWhileRemoving(clients, input);
         // Asked for only now, under the Lease: Rancher rotates tokens, and waiting for the Lease can take an hour.
-        await register(clients, input, await clients.rancher.registration());
+        const registration = await clients.rancher.registration();
+        await held.check();
+        await register(clients, input, registration);
       }
       return waitUntilMember(clients, input);
     }),

@@ -125,6 +125,26 @@ describe("operations/nodes/join, on the pretend home (does not prove that Ranche
     assert.equal(lease?.spec?.holderIdentity, undefined);
   });
 
+  it("registers nothing once it lost the lock", async () => {
+    const { clients, runs } = homeWithMachine();
+    const rancher: Clients["rancher"] = {
+      version: () => clients.rancher.version(),
+      nodes: () => clients.rancher.nodes(),
+      removeNode: (id) => clients.rancher.removeNode(id),
+      registration: async () => {
+        await clients.kubernetes.patch(
+          leases,
+          leaseName,
+          { spec: { holderIdentity: "leave debian-2/1" } },
+          leaseNamespace,
+        );
+        return clients.rancher.registration();
+      },
+    };
+    assert.match((await refused(join.run(membership(), { ...clients, rancher }))).what, /the lock was lost/);
+    assert.deepEqual(runs, []);
+  });
+
   it("refuses a Kubernetes node of the same name that is another machine", async () => {
     const { clients, runs } = homeWithMachine();
     await member(clients, (node) => (node.status = { addresses: [{ type: "InternalIP", address: "192.168.10.99" }] }));
