@@ -3,7 +3,7 @@ import type { Environment } from "../../environment/schema";
 import type { AccessInput } from "../../operations/declare";
 import { DebianVm, type DebianVmArgs } from "./debian-vm";
 import { NodeMembership } from "./node-membership";
-import { nodeAddress, NodeProvisioning } from "./node-provisioning";
+import { firstCard, NodeProvisioning } from "./node-provisioning";
 
 export interface DebianNodeArgs extends DebianVmArgs {
   readonly distribution: Environment["cluster"]["distribution"];
@@ -40,7 +40,7 @@ export class DebianNode extends pulumi.ComponentResource {
     const { member } = membership;
     this.reach = {
       vmId: pulumi.all([vm.vmId, member]).apply(([vmId]) => vmId),
-      address: member.apply(() => nodeAddress(node)),
+      address: member.apply(() => firstCard(node).address),
       hostKey: pulumi.all([provisioning.hostKey, member]).apply(([hostKey]) => hostKey),
     };
     this.registerOutputs({ ...this.reach });

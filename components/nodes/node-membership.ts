@@ -5,7 +5,7 @@ import { debianLabels } from "../../operations/kinds";
 import { join } from "../../operations/nodes/join";
 import { refreshMembership } from "../../operations/nodes/refresh-membership";
 import { leave } from "../../operations/rancheros/leave";
-import { nodeAddress } from "./node-provisioning";
+import { firstCard } from "./node-provisioning";
 
 export interface NodeMembershipArgs {
   readonly node: NodeSpec;
@@ -37,10 +37,10 @@ export class NodeMembership extends pulumi.ComponentResource {
           node: node.name,
           roles: node.roles,
           labels: labelsOf(node),
-          address: nodeAddress(node),
+          address: firstCard(node).address,
           distribution: args.distribution,
           hostKey,
-          vm: { host: node.host, vmId: node.vmId, mac: node.cards[0]?.mac ?? "" },
+          vm: { host: node.host, vmId: node.vmId, mac: firstCard(node).mac },
           protect: node.protect,
         })),
         triggers: [args.machine],

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Environment, NodeSpec } from "../../environment/schema";
+import type { CardSpec, Environment, NodeSpec } from "../../environment/schema";
 import { accessFor, declare, type AccessInput } from "../../operations/declare";
 import { provision, provisionRevision } from "../../operations/nodes/provision";
 import { verifyHostKey } from "../../operations/nodes/verify-host-key";
@@ -23,7 +23,7 @@ export class NodeProvisioning extends pulumi.ComponentResource {
     super("home-cluster:nodes:NodeProvisioning", name, args, opts);
     const { node } = args;
     const vm = { host: node.host, vmId: node.vmId };
-    const address = nodeAddress(node);
+    const address = firstCard(node).address;
     const guest = declare(
       `${name}-guest`,
       {
@@ -59,10 +59,10 @@ export class NodeProvisioning extends pulumi.ComponentResource {
   }
 }
 
-/** The address under which the node is reached and known to Kubernetes: that of its first card. */
-export function nodeAddress(node: NodeSpec): string {
+/** The card that carries the default route: its address is the node's in Kubernetes, its MAC identifies the machine. */
+export function firstCard(node: NodeSpec): CardSpec {
   const [first] = node.cards;
-  if (first) return first.address;
+  if (first) return first;
   throw new Error(`${node.name}: no card`);
 }
 

@@ -3,7 +3,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { DebianNode, type DebianNodeArgs } from "../../../../components/nodes/debian-node";
 import { DebianVm } from "../../../../components/nodes/debian-vm";
 import { diskDatastore, networkOf } from "../../../../components/nodes/lookup";
-import { nodeAddress } from "../../../../components/nodes/node-provisioning";
+import { firstCard } from "../../../../components/nodes/node-provisioning";
 import type { EnvironmentFile } from "../../../../environment/schema";
 import { accessSchema } from "../../../../operations/access";
 import { dispatch } from "../../../../operations/dispatch";
@@ -317,7 +317,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
       () => diskDatastore(given.hosts, { ...given.node, host: "pve-x" }),
       /debian-1: host pve-x is not one of pve/,
     );
-    assert.throws(() => nodeAddress({ ...given.node, cards: [] }), /debian-1: no card/);
+    assert.throws(() => firstCard({ ...given.node, cards: [] }), /debian-1: no card/);
     const bare = await run((opts) => new DebianVm("vm", { ...given, node: { ...given.node, cards: [] } }, opts));
     assert.deepEqual((only(bare, "vm-machine").inputs as { networkDevices: object[] }).networkDevices, []);
   });
