@@ -12,8 +12,9 @@ export async function requireOutput<T>(self: StackName, layer: Layer, output: st
   const reference = new pulumi.StackReference(`${stack} (deployed first)`, {
     name: `${pulumi.getOrganization()}/${pulumi.getProject()}/${stack}`,
   });
-  const { value, secretValue } = await reference.getOutputDetails(output);
-  const found: unknown = value ?? secretValue;
+  const details: { readonly value?: unknown; readonly secretValue?: unknown } =
+    await reference.getOutputDetails(output);
+  const found = details.value ?? details.secretValue;
   if (found === undefined) throw deployFirst(self, `the output ${output} of ${stack}`, stack);
   return found as T;
 }
