@@ -10,8 +10,12 @@ const usage = `usage: npm run rehearse -- [<environment> | <path to a file>] [--
   Runs the whole program against a pretend home: every layer up, then the old nodes retired. Needs no engine, cluster or secret.
   Exit 0: every check held; 1: one did not, or a fault was asked for; 2: wrong usage.`;
 
-/** `npm run rehearse`: the main job, offline. */
-export async function main(args: readonly string[], where: Surroundings = checkout()): Promise<number> {
+/** `npm run rehearse`: the main job, offline. A test gives its own `tell`. */
+export async function main(
+  args: readonly string[],
+  where: Surroundings = checkout(),
+  tell: typeof rehearse = rehearse,
+): Promise<number> {
   const options = read(args);
   if (!options) {
     where.error(usage);
@@ -19,7 +23,7 @@ export async function main(args: readonly string[], where: Surroundings = checko
   }
   const { name, path, environment } = findEnvironment(options.subject, where);
   const { config } = readConfigFile(path);
-  const result = await rehearse({
+  const result = await tell({
     environmentName: name,
     environment,
     config: new Map(

@@ -113,6 +113,9 @@ const lies: Readonly<Record<string, (story: Bent<Story>) => void>> = {
 describe("the rehearsal of the committed environments (does not prove that real systems behave like the pretend ones)", function () {
   this.timeout(60_000);
 
+  // Side by side: each is mostly its own processes loading the program.
+  before(() => Promise.all([rehearsalOf("home"), rehearsalOf("lab")]));
+
   for (const name of ["home", "lab"] as const) {
     it(`${name}: every check holds`, async () => {
       const checks = judge(await storyOf(name));
