@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { longhornNamespace, longhornNodes, longhornReplicas, type LonghornNode } from "../../../../operations/kinds";
 import { membershipInput } from "../../../../operations/nodes/membership-input";
 import { leave } from "../../../../operations/rancheros/leave";
@@ -9,6 +8,7 @@ import {
   addLonghornVolume,
   counted,
   find,
+  longhornNode,
   migratedHome,
   nodeIn,
   podOn,
@@ -168,6 +168,23 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
     );
   });
 
+  it("one that starts in the middle of another's leave waits instead of refusing what is half done", async () => {
+    const { home, clients, input, clock } = await beforeLeaving();
+    const one = leave.run({ ...input, node: "debian-4", address: "192.168.10.24" }, clients);
+    while (!home.rancher.nodes.some((node) => node.state === "removing")) await clock.sleep(1000);
+    await leave.run(input, clients);
+    await one;
+    assert.ok(!standing(home).nodes.includes("debian-3"));
+  });
+
+  it("a node that is gone, and that Longhorn still lists, is taken out of Longhorn", async () => {
+    const { home, clients, input } = await beforeLeaving();
+    await leave.run(input, clients);
+    add(home, longhornNode("debian-3"));
+    await leave.run(input, clients);
+    assert.equal(await clients.kubernetes.read(longhornNodes, "debian-3", longhornNamespace), undefined);
+  });
+
   it("takes what a membership records, and ignores the rest", () => {
     const recorded = membershipInput.parse({
       node: "debian-3",
@@ -276,6 +293,21 @@ describe("what stands against a leave is refused before anything is touched", ()
     });
   }
 
+  it("what changed while it waited for the lock", async () => {
+    const { home, clients, input, clock } = await beforeLeaving();
+    const other = { ...input, node: "debian-4", roles: ["worker" as const], address: "192.168.10.24" };
+    const one = leave.run(other, clients);
+    await clock.sleep(10_000);
+    const two = refusalOf(leave.run(input, clients));
+    await clock.sleep(10_000);
+    addLonghornVolume(home, "pvc-1", ["debian-1", "debian-2", "debian-3"]);
+    const { what, why } = await two;
+    await one;
+    assert.equal(what, "debian-3: stays in the cluster, nothing was touched");
+    assert.match(why, /pvc-1 wants 3 replicas, and 2 other nodes can take one/);
+    assert.ok(standing(home).nodes.includes("debian-3"));
+  });
+
   it("credentials that are no longer taken", async () => {
     const { home, clients, input } = await beforeLeaving();
     clients.rancher.version = () => Promise.reject(new Error("401"));
@@ -329,21 +361,15 @@ describe("a leave that fails after it began", () => {
 
   it("an eviction that somebody had requested before stays requested", async () => {
     const { home, clients, input } = await beforeLeaving();
-    add(home, podOn("debian-3", "web"));
-    const budget: V1PodDisruptionBudget = {
-      apiVersion: "policy/v1",
-      kind: "PodDisruptionBudget",
-      metadata: { name: "web", namespace: "apps" },
-      spec: { selector: {} },
-      status: { currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1 },
-    };
-    add(home, budget);
+    addLonghornVolume(home, "pvc-1", ["debian-3"]);
     const node = find<LonghornNode>(home, "Node", "debian-3", longhornNamespace);
+    // Requested before the pretend Longhorn listened, so it never ends.
     node.spec = { ...node.spec, allowScheduling: false, evictionRequested: true };
     const parts = await refusalOf(leave.run(input, clients));
-    assert.equal(parts.why, "last seen: apps/web is held by the disruption budget web");
+    assert.equal(parts.why, "last seen: still there: pvc-1-r-debian-3");
     const after = find<LonghornNode>(home, "Node", "debian-3", longhornNamespace);
     assert.deepEqual([after.spec?.allowScheduling, after.spec?.evictionRequested], [false, true]);
+    assert.equal(after.metadata?.annotations, undefined);
   });
 
   it("goes on from wherever it was killed, without losing a replica or touching its machine", async function () {

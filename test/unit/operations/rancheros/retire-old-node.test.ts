@@ -231,6 +231,22 @@ const cases: readonly Case[] = [
       "pod apps/wiki mounts claim forgotten of the old storage class nfs-client: move the claim to the new storage",
   },
   {
+    name: "a running pod whose claim names no class, and whose volume has the old one",
+    change: (home) => {
+      const unnamed = claim("unnamed", "", "pv-unnamed");
+      delete unnamed.spec?.storageClassName;
+      add(home, unnamed);
+      const old: V1PersistentVolume = {
+        ...volume,
+        metadata: { name: "pv-unnamed" },
+        spec: { storageClassName: "nfs-client" },
+      };
+      add(home, old);
+      add(home, podOn("debian-2", "wiki", mounts("unnamed")));
+    },
+    finding: "pod apps/wiki mounts claim unnamed of the old storage class nfs-client: ",
+  },
+  {
     name: "an etcd member that stays and is not Ready",
     change: (home) => silent(home, "debian-2"),
     finding:
@@ -835,6 +851,20 @@ describe("a retirement that fails after it began", () => {
     assert.match(parts.next, /to go back: `kubectl uncordon rancheros-1`, then `pulumi up -s home-rancheros`$/);
     assert.equal(rancherNode(migrated.home, "rancheros-1").state, "active");
     assert.deepEqual(standing(migrated.home).cordoned, ["rancheros-1"]);
+  });
+
+  it("a lock lost during the removal keeps the machine: another run may have it in hand", async () => {
+    const migrated = await migratedHome();
+    const { rancher, kubernetes } = migrated.clients;
+    const removeNode = rancher.removeNode.bind(rancher);
+    rancher.removeNode = async (id) => {
+      await removeNode(id);
+      const lease = (await kubernetes.read(leases, leaseName, "kube-system")) ?? assert.fail();
+      await kubernetes.replace({ ...lease, spec: { ...lease.spec, holderIdentity: "rancheros-2/x" } });
+    };
+    const parts = await refusalOf(retireOldNode.run(inputOf(migrated), migrated.clients));
+    assert.match(parts.what, /its machine is still there: rancheros-1: the lock was lost/);
+    assert.equal(vmOf(migrated.home, "rancheros-1").status, "running");
   });
 
   it("a node deleted with kubectl is still taken out of Rancher, and then its machine goes", async () => {
