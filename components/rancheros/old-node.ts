@@ -12,8 +12,9 @@ export interface OldNodeArgs {
 }
 
 /**
- * A node of the retired operating system. Creating and updating it read who its machine is and change nothing; deleting it is the whole retirement. The machine is never put under the
- * provider: importing a running one stops and starts it unless every argument is ignored, and a later edit can do it again.
+ * A node of the retired operating system. Creating and updating it read who its machine is and change nothing; deleting it is the whole retirement.
+ * The machine is never put under the provider: importing a running one stops and starts it unless every argument is ignored, and a later edit can
+ * do it again.
  */
 export class OldNode extends pulumi.ComponentResource {
   /** The machine as Proxmox showed it: what the retirement will look for. */

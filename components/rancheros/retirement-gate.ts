@@ -12,8 +12,8 @@ export interface RetirementGateArgs {
 }
 
 /**
- * Gives the whole report before the first node is touched. Give it `dependsOn` with every old node: what depends on all is deleted first, so a destroy that it refuses has touched
- * nothing. Only a convenience: once it let a destroy pass it is gone, and each retirement looks for itself.
+ * Gives the whole report before the first node is touched. Give it `dependsOn` with every old node: what depends on all is deleted first, so a
+ * destroy that it refuses has touched nothing. Only a convenience: once it let a destroy pass it is gone, and each retirement looks for itself.
  */
 export class RetirementGate extends pulumi.ComponentResource {
   constructor(name: string, args: RetirementGateArgs, opts?: pulumi.ComponentResourceOptions) {

@@ -9,8 +9,9 @@ import { selects } from "./selector";
 const drainSeconds = 900;
 
 /**
- * Evicts every pod that does not belong to the node itself, through the eviction API, which honours disruption budgets; emptyDir data goes with its pod. A refused pod is
- * tried again until the deadline, since its budget may have room once others are running elsewhere; then each is named with the budget that blocks it. Nothing is ever forced.
+ * Evicts every pod that does not belong to the node itself, through the eviction API, which honours disruption budgets; emptyDir data goes with its
+ * pod. A refused pod is tried again until the deadline, since its budget may have room once others are running elsewhere; then each is named with
+ * the budget that blocks it. Nothing is ever forced.
  */
 export async function drain({ kubernetes, clock, log }: Clients, node: string): Promise<void> {
   let left = -1;

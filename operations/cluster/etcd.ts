@@ -10,8 +10,9 @@ const fewest = 3;
 const etcdLabel = "node-role.kubernetes.io/etcd";
 
 /**
- * etcd's arithmetic on the live nodes, for one leave or for all that are to come: what remains must be enough to lose one more, and every one of it must be
- * healthy now, because a cluster that is short of one member already loses its quorum with the next. A leave that is no member asks for nothing.
+ * etcd's arithmetic on the live nodes, for one leave or for all that are to come: what remains must be enough to lose one more, and every one of it
+ * must be healthy now, because a cluster that is short of one member already loses its quorum with the next. A leave that is no member asks for
+ * nothing.
  */
 export function etcdFindings(
   { nodes, rancher }: Pick<Snapshot, "nodes" | "rancher">,

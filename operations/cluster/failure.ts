@@ -11,8 +11,8 @@ export interface Failure {
 }
 
 /**
- * What may be said of an error: our own words as they are, of any other its name and its message's first line, because error objects of HTTP libraries carry
- * requests with their headers.
+ * What may be said of an error: our own words as they are, of any other its name and its message's first line, because error objects of HTTP
+ * libraries carry requests with their headers.
  */
 export function failureOf(error: unknown): Failure {
   if (error instanceof Refusal) return error.parts;
@@ -32,8 +32,8 @@ export function oneLine(error: unknown): string {
 }
 
 /**
- * A probe whose errors only mean "not yet": for waits during which an API may rightly fall silent, such as while a control plane node leaves. The wait's own
- * deadline still ends it, and then names the error.
+ * A probe whose errors only mean "not yet": for waits during which an API may rightly fall silent, such as while a control plane node leaves. The
+ * wait's own deadline still ends it, and then names the error.
  */
 export function patiently<T>(probe: () => Promise<T | undefined>): () => Promise<T | undefined> {
   return async () => {

@@ -30,15 +30,15 @@ export interface Held {
 
 export interface LeaseOptions {
   /**
-   * The node that leaves, when this is a leave: an error after `touching` is written into the Lease, so that leaves that already wait end at once; its own
-   * success clears it. Must be the holder's name too.
+   * The node that leaves, when this is a leave: an error after `touching` is written into the Lease, so that leaves that already wait end at once;
+   * its own success clears it. Must be the holder's name too.
    */
   readonly leaving?: string;
 }
 
 /**
- * Runs `run` while holding the Lease, renewed in the background. Waits for another holder (with progress), takes over one that stopped renewing, releases in
- * the end whatever happens. `holder` is for people; two holders of one name still exclude each other.
+ * Runs `run` while holding the Lease, renewed in the background. Waits for another holder (with progress), takes over one that stopped renewing,
+ * releases in the end whatever happens. `holder` is for people; two holders of one name still exclude each other.
  */
 export async function withLease<T>(
   clients: Clients,
@@ -252,8 +252,8 @@ class Holding implements Held {
 const leaseKind = { apiVersion: leases.apiVersion, kind: leases.kind };
 
 /**
- * The API server takes these times with six digits only and refuses JSON's three. The client library's own class is the same, but importing it for its value
- * would load the whole library into every preview.
+ * The API server takes these times with six digits only and refuses JSON's three. The client library's own class is the same, but importing it for
+ * its value would load the whole library into every preview.
  */
 class MicroTime extends Date {
   override toISOString(): string {

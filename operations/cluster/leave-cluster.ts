@@ -40,8 +40,8 @@ export interface Commands {
 }
 
 /**
- * Everything that stands against one node's leave, from what is live now. A node that is already being removed cannot be kept, and one that is gone asks for
- * nothing: their reruns go on instead.
+ * Everything that stands against one node's leave, from what is live now. A node that is already being removed cannot be kept, and one that is gone
+ * asks for nothing: their reruns go on instead.
  */
 export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: LeaveOptions): Finding[] {
   const name = leaver.node;
@@ -56,9 +56,9 @@ export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: Leave
 }
 
 /**
- * Takes the node out of the cluster: cordon, drain, Longhorn's data elsewhere, out of Rancher and so out of etcd, the Kubernetes node gone. `snapshot` is what the
- * preflight has just looked at, under the Lease. Every step does nothing where it is done already, so a rerun goes on from where the last one stopped. A failure before Rancher was
- * told takes the cordon and the eviction back.
+ * Takes the node out of the cluster: cordon, drain, Longhorn's data elsewhere, out of Rancher and so out of etcd, the Kubernetes node gone.
+ * `snapshot` is what the preflight has just looked at, under the Lease. Every step does nothing where it is done already, so a rerun goes on from
+ * where the last one stopped. A failure before Rancher was told takes the cordon and the eviction back.
  */
 export async function leaveCluster(
   clients: Clients,

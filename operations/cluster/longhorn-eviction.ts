@@ -35,8 +35,8 @@ export function emptinessFindings({ longhorn }: Pick<Snapshot, "longhorn">, node
 }
 
 /**
- * A node whose replicas are to move: each volume must find as many other nodes as it wants replicas, or its eviction never ends; and a volume that is not healthy
- * may have its last good replica here.
+ * A node whose replicas are to move: each volume must find as many other nodes as it wants replicas, or its eviction never ends; and a volume that
+ * is not healthy may have its last good replica here.
  */
 export function evictionFindings({ longhorn }: Pick<Snapshot, "longhorn">, node: string): Finding[] {
   const here = longhorn.replicas.filter((replica) => replica.spec?.nodeID === node);

@@ -4,8 +4,8 @@ import { fitsNode, takesPods, tolerates } from "./selector";
 import type { Snapshot } from "./snapshot";
 
 /**
- * Folders of a host that every host has: a pod that mounts one of them, or something below it, is not tied to this host by its data. Sockets and logs under /var/run and
- * /var/log belong here too: what reads them reads those of whatever host it is on.
+ * Folders of a host that every host has: a pod that mounts one of them, or something below it, is not tied to this host by its data. Sockets and
+ * logs under /var/run and /var/log belong here too: what reads them reads those of whatever host it is on.
  */
 const everyHost = [
   "/dev",
@@ -128,8 +128,8 @@ function hostTie({ hostPath }: V1Volume): string | undefined {
 }
 
 /**
- * A DaemonSet's pod would come right back; a mirror pod is the kubelet's own; Longhorn's instance managers hold the replicas, which must move before they may
- * stop: evicting one would throw away what is about to be copied from it.
+ * A DaemonSet's pod would come right back; a mirror pod is the kubelet's own; Longhorn's instance managers hold the replicas, which must move
+ * before they may stop: evicting one would throw away what is about to be copied from it.
  */
 function belongsToNode(pod: V1Pod): boolean {
   const owners = (pod.metadata?.ownerReferences ?? []).map((owner) => owner.kind);

@@ -7,7 +7,9 @@ import { silentMembers } from "./etcd";
 import { isReady } from "./selector";
 import { removalAnnotation, stageOf, type Leaver, type Snapshot } from "./snapshot";
 
-/** Seconds for Rancher to take a node out: rke1 runs a cleaning Job on it and reconciles the whole cluster; rke2 waits for etcd's members to agree. */
+/**
+ * Seconds for Rancher to take a node out: rke1 runs a cleaning Job on it and reconciles the whole cluster; rke2 waits for etcd's members to agree.
+ */
 const removalSeconds = 1800;
 /** Seconds for the Kubernetes node to go after Rancher's, and for the other members to be Ready again after the reconciliation. */
 const afterwardsSeconds = 900;

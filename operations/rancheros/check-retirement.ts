@@ -19,8 +19,8 @@ export const guardRetirement = defineOperation({
 });
 
 /**
- * One report of everything that stands against retiring the old nodes, read-only. It comes first so that the operator sees it whole and before the first node is touched; nothing relies on
- * it, since each retirement looks again for itself.
+ * One report of everything that stands against retiring the old nodes, read-only. It comes first so that the operator sees it whole and before the
+ * first node is touched; nothing relies on it, since each retirement looks again for itself.
  */
 export const checkRetirement = defineOperation({
   verb: "check-retirement",

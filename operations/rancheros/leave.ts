@@ -21,8 +21,8 @@ const schema = z.object({
 type LeaveInput = z.infer<typeof schema>;
 
 /**
- * The delete of a membership: the node leaves the cluster in order, by the same steps as an old one, and what Longhorn holds on it moves first. Its machine is
- * not touched here: the engine deletes it afterwards, and keeps it when this refuses. A node that is gone is done.
+ * The delete of a membership: the node leaves the cluster in order, by the same steps as an old one, and what Longhorn holds on it moves first. Its
+ * machine is not touched here: the engine deletes it afterwards, and keeps it when this refuses. A node that is gone is done.
  */
 export const leave = defineOperation({
   verb: "leave",

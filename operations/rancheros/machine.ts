@@ -94,8 +94,8 @@ export function machineFindings(machine: Machine, recorded: Recorded, member: bo
 }
 
 /**
- * Shuts the machine down, deletes it with its disks and reads it back as gone. Who it is is read from Proxmox again right before each of the two, because an
- * id that somebody reused in the meantime would take their machine with it. Does nothing where it is gone already.
+ * Shuts the machine down, deletes it with its disks and reads it back as gone. Who it is is read from Proxmox again right before each of the two,
+ * because an id that somebody reused in the meantime would take their machine with it. Does nothing where it is gone already.
  */
 export async function destroyMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<void> {
   const { proxmox, log } = clients;

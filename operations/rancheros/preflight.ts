@@ -65,7 +65,10 @@ export async function refuseUnreachable(
   }
 }
 
-/** Gives an error that is not ours, which can only come from looking, the words that an operator needs: what is done is done under messages of its own. */
+/**
+ * Gives an error that is not ours, which can only come from looking, the words that an operator needs: what is done is done under messages of its
+ * own.
+ */
 export async function explained<T>(who: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();

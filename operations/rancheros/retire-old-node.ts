@@ -8,9 +8,9 @@ import { explained, isGone, preflight, refuseUnreachable } from "./preflight";
 import { retirementInput, type RetirementInput } from "./retirement-input";
 
 /**
- * The whole of a retirement inside one delete, with nothing but what the last `up` recorded: preflight, lock, preflight again, cordon, drain, Longhorn, out of
- * Rancher and etcd, the Node gone, identity, shutdown, delete, read back. The engine may run it after a partial failure, without the gate, for an entry taken
- * out of the file, or beside others of its kind. Every step does nothing where it is done already.
+ * The whole of a retirement inside one delete, with nothing but what the last `up` recorded: preflight, lock, preflight again, cordon, drain,
+ * Longhorn, out of Rancher and etcd, the Node gone, identity, shutdown, delete, read back. The engine may run it after a partial failure, without
+ * the gate, for an entry taken out of the file, or beside others of its kind. Every step does nothing where it is done already.
  */
 export const retireOldNode = defineOperation({
   verb: "retire-old-node",

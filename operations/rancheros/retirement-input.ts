@@ -3,8 +3,8 @@ import { z } from "zod";
 const role = z.enum(["controlplane", "etcd", "worker"]);
 
 /**
- * What is recorded of an old node, for reading it and for retiring it alike: the state holds one input for both, and a destroy has nothing else. Open on purpose: an older
- * checkout ignores what a newer one recorded, and fields are only ever added, with a default.
+ * What is recorded of an old node, for reading it and for retiring it alike: the state holds one input for both, and a destroy has nothing else.
+ * Open on purpose: an older checkout ignores what a newer one recorded, and fields are only ever added, with a default.
  */
 export const retirementInput = z.object({
   /** The Kubernetes node's name, which is also the machine's. */

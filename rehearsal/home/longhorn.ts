@@ -6,8 +6,8 @@ import type { PretendKubernetes } from "./kubernetes";
 const rebuildSeconds = 60;
 
 /**
- * What Longhorn does when a node's eviction is requested: one after the other, a replica is built on a node that takes one and has none of its volume, then the old one
- * goes. What finds no such node stays, as in the real one; so does everything once the request is taken back.
+ * What Longhorn does when a node's eviction is requested: one after the other, a replica is built on a node that takes one and has none of its
+ * volume, then the old one goes. What finds no such node stays, as in the real one; so does everything once the request is taken back.
  */
 export async function moveReplicas(kubernetes: PretendKubernetes, clock: Clock, name: string): Promise<void> {
   const nodes = async (): Promise<readonly LonghornNode[]> =>
