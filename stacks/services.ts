@@ -48,7 +48,7 @@ export async function services(context: Context): Promise<Declared<ServicesOutpu
   const addressPools = new AddressPools(
     "pools",
     { pools, nodes: file.nodes, ingressNamespace: target.namespace, namespace },
-    { providers, dependsOn: metallb },
+    { providers },
   );
   const ingress = new IngressService(
     "ingress",

@@ -9,7 +9,7 @@ export interface AddressPoolsArgs {
   readonly nodes: Environment["nodes"];
   /** Namespace of the ingress controller's Service, the only one that may have an address of an `ingress-only` pool. */
   readonly ingressNamespace: string;
-  /** MetalLB's, as its component hands it on: known once the webhook admits pools. */
+  /** MetalLB's, as its component hands it on: known once the webhook admits pools, so that none is tried before. */
   readonly namespace: pulumi.Input<string>;
 }
 
@@ -27,7 +27,7 @@ export class AddressPools extends pulumi.ComponentResource {
           metadata: { name: pool.name, namespace },
           spec: poolSpec(pool, ingressNamespace),
         },
-        { parent: this, dependsOn: opts?.dependsOn },
+        { parent: this },
       );
       new kubernetes.apiextensions.CustomResource(
         `${name}-${pool.name}-announcement`,

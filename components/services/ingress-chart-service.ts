@@ -10,7 +10,9 @@ import { ingressValues } from "./ingress-values";
 export interface ChartServiceArgs {
   readonly ingress: Environment["ingress"];
   readonly chart: PackagedChart;
-  /** Where packaged charts live, as the check of the pods hands it on. */
+  /** Where packaged charts live. */
+  readonly chartNamespace: string;
+  /** The same, as the check of the pods hands it on. */
   readonly namespace: pulumi.Output<string>;
   readonly access: AccessInput;
 }
@@ -19,20 +21,17 @@ export interface ChartServiceArgs {
 export class ChartService extends pulumi.ComponentResource {
   constructor(name: string, args: ChartServiceArgs, opts?: pulumi.ComponentResourceOptions) {
     super("home-cluster:services:ChartService", name, args, opts);
-    const { ingress, chart, access } = args;
-    const checked = ask(
-      checkIngressChart,
-      access,
-      args.namespace.apply((namespace) => ({ namespace, chart: chart.name, controller: chart.controller })),
-      { parent: this },
-    );
+    const { ingress, chart, chartNamespace, namespace, access } = args;
+    // The plain namespace: an invoke that waits for a refused one shows the refusal a second time, as the SDK's own error.
+    const input = { namespace: chartNamespace, chart: chart.name, controller: chart.controller };
+    const checked = ask(checkIngressChart, access, input, { parent: this });
     new kubernetes.apiextensions.CustomResource(
       `${name}-values`,
       {
         apiVersion: "helm.cattle.io/v1",
         kind: "HelmChartConfig",
         // The label tells ours from one that somebody else wrote; see check-ingress-chart.
-        metadata: { name: chart.name, namespace: checked.namespace, labels: ingressLabels },
+        metadata: { name: chart.name, namespace, labels: ingressLabels },
         spec: {
           valuesContent: checked.apply(({ typeInSpec }) => ingressValues(ingress, chart, typeInSpec)),
           // The API's default, `reinstall`, uninstalls the ingress controller when an upgrade fails. Every version knows `abort`: what runs stays.

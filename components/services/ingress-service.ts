@@ -29,7 +29,11 @@ export class IngressService extends pulumi.ComponentResource {
     const after = { parent: this, dependsOn: opts?.dependsOn };
     const { chart } = target;
     const service = chart
-      ? new ChartService(`${name}-chart`, { ingress, chart, namespace, access }, after)
+      ? new ChartService(
+          `${name}-chart`,
+          { ingress, chart, chartNamespace: target.namespace, namespace, access },
+          after,
+        )
       : new OwnService(`${name}-own`, { ingress, target, namespace, access }, after);
     const answers = declare(
       `${name}-answers`,

@@ -24,6 +24,7 @@ const engineTimeout = "15m";
 
 /** MetalLB in layer 2 mode, done once its webhook admits pools. */
 export class MetalLb extends pulumi.ComponentResource {
+  /** Known once pools may be made in it. */
   readonly namespace: pulumi.Output<string>;
 
   constructor(name: string, args: MetalLbArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -57,9 +58,10 @@ export class MetalLb extends pulumi.ComponentResource {
         create: webhookReady,
         update: webhookReady,
         access: args.access,
+        // From the release, so that it waits for it, and again for every upgrade.
         input: release.status.revision.apply((revision) => ({ namespace: metallbNamespace, revision })),
       },
-      { parent: this, dependsOn: release },
+      { parent: this },
     );
     this.namespace = ready.result.namespace;
     this.registerOutputs({ namespace: this.namespace });

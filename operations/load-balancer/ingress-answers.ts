@@ -65,10 +65,7 @@ function differences(input: IngressInput, { metadata, spec, status }: V1Service)
   return [
     ...pairs
       .filter(([, is, wanted]) => is !== wanted)
-      .map(
-        ([what, is, wanted]) =>
-          `${what} is ${is === undefined || is === "" ? "missing" : is}, not ${wanted}`,
-      ),
+      .map(([what, is, wanted]) => `${what} is ${is === undefined || is === "" ? "missing" : is}, not ${wanted}`),
     ...(isOurs({ metadata }) ? [] : ["it lacks the label by which the pool knows it"]),
   ];
 }

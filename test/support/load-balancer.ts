@@ -1,14 +1,22 @@
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
+import * as command from "@pulumi/command";
+import * as kubernetesProvider from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
 import { ingressAnnouncers, ingressSettings, ingressTarget } from "../../components/services/ingress-target";
 import type { Environment } from "../../environment/schema";
+import type { Access } from "../../operations/access";
 import type { Clients } from "../../operations/clients";
+import { dispatch } from "../../operations/dispatch";
 import { pods, services } from "../../operations/kinds";
 import type { IngressInput } from "../../operations/load-balancer/ingress-input";
 import { buildHome, ingressPodLabels } from "../../rehearsal/home/build";
 import { pretendClients } from "../../rehearsal/home/clients";
 import { VirtualClock } from "../../rehearsal/home/clock";
 import type { HomeState } from "../../rehearsal/home/state";
+import { verbOf } from "../../rehearsal/verb";
+import { record, reveal, secret, type Properties, type Recording } from "../../rehearsal/record";
 import { environment } from "./environment";
+import { kubeconfig } from "./services";
 
 type Change = NonNullable<Parameters<typeof environment>[1]>;
 
@@ -102,4 +110,79 @@ export function otherService(
     spec: { type: "LoadBalancer", ...more.spec },
     status: more.status ?? {},
   };
+}
+
+/** What the random provider draws. */
+export const password = "correct-horse";
+
+export interface ProgramOptions {
+  readonly preview?: boolean;
+  /** Fails the custom resource of exactly this name. */
+  readonly fail?: string;
+  /** For a stack, which makes its own providers. */
+  readonly stackOutputs?: Readonly<Record<string, Properties>>;
+  /** Told of every check that is asked: verb and request. */
+  readonly asked?: (verb: string, request: string) => void;
+}
+
+/** Records a program with the stack's providers; its checks run for real on the home, its Commands answer as they would. */
+export async function recordOn(
+  clients: LbHome,
+  program: (opts: pulumi.ComponentResourceOptions) => unknown,
+  { preview = false, fail, stackOutputs, asked }: ProgramOptions = {},
+): Promise<Recording> {
+  const results: Readonly<Record<string, object>> = {
+    "webhook-ready": { namespace: "metallb-system" },
+    "record-ingress-service": { service: clients.input.service, original: {} },
+    "ingress-answers": { address: clients.input.address },
+    "default-class": { storageClass: "longhorn", recorded: [] },
+    "storage-ready": { storageClass: "longhorn" },
+  };
+  return record(
+    () =>
+      program(
+        stackOutputs
+          ? {}
+          : {
+              providers: [
+                new kubernetesProvider.Provider("cluster", { kubeconfig: pulumi.secret(kubeconfig) }),
+                new command.Provider("operations"),
+              ],
+            },
+      ),
+    {
+      stack: "test-services",
+      preview,
+      stackOutputs: { ...stackOutputs },
+      answer: ({ name, type, custom, inputs }) => {
+        if (custom && name === fail) throw new Error("it failed");
+        if (type === "kubernetes:helm.sh/v3:Release") return { outputs: { status: { revision: 3 } } };
+        if (type === "random:index/randomPassword:RandomPassword") return { outputs: { result: secret(password) } };
+        if (type === "random:index/randomString:RandomString") return { outputs: { result: "saltsalt" } };
+        const verb = verbOf(inputs.create);
+        return verb === undefined ? {} : { outputs: { stdout: secret(JSON.stringify(results[verb] ?? {})) } };
+      },
+      call: async (_, args) => {
+        const verb = verbOf(args.command) ?? "";
+        const request = String(reveal(args.stdin));
+        asked?.(verb, request);
+        return { ...args, stdout: await dispatch(verb, request, () => clients), stderr: "" };
+      },
+    },
+  );
+}
+
+/** What the update of a declared operation answers to a request with changed inputs or access. */
+export async function updateOf(
+  clients: LbHome,
+  registration: { readonly inputs: unknown } | undefined,
+  change: (request: { access: Access; input: Record<string, unknown> }) => void,
+  previous: object,
+): Promise<unknown> {
+  const { update, stdin } = registration?.inputs as { update: string; stdin: { secret: Record<string, unknown> } };
+  const request = structuredClone(stdin.secret) as { access: Access; input: Record<string, unknown> };
+  change(request);
+  return JSON.parse(
+    await dispatch(verbOf(update) ?? "", JSON.stringify(request), () => clients, JSON.stringify(previous)),
+  );
 }
