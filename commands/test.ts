@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { missingPrograms } from "../test/support/needs";
 import type { Summary } from "../test/support/summary";
@@ -19,11 +19,20 @@ export interface Tier {
   readonly timeout: number;
   /** mocha's reporter: a dot per test, or its title where a test takes long. */
   readonly shows: "dot" | "spec";
+  /** How many mocha processes share the files. Default 1: tests of the tier share something outside of their process. */
+  readonly jobs?: number;
 }
 
 /** In the order in which `npm test` runs them. A new tier is an entry here and a folder under test/. */
 export const tiers: readonly Tier[] = [
-  { name: "offline", spec: "test/unit/**/*.test.ts", programs: [], timeout: 20, shows: "dot" },
+  {
+    name: "offline",
+    spec: "test/unit/**/*.test.ts",
+    programs: [],
+    timeout: 60,
+    shows: "dot",
+    jobs: availableParallelism(),
+  },
   {
     name: "cluster",
     spec: undefined,
@@ -67,7 +76,10 @@ export async function main(
       where.out(`${tier.name}: ${missing === undefined ? (tier.cannot ?? "") : `skipped, ${missing}`}`);
       continue;
     }
-    const { passed, failed, skipped } = await run(tier, tier.spec, where, mochaOutput);
+    const shares = divide(tier.spec, tier.jobs ?? 1, where.folder);
+    const { passed, failed, skipped } = add(
+      await Promise.all(shares.map((files) => run(tier, files, where, mochaOutput))),
+    );
     where.out(`${tier.name}: ${counts(passed, failed, skipped.length)}`);
     for (const line of reasons(skipped)) where.out(line);
     sum.passed += passed;
@@ -92,8 +104,41 @@ function reasons(skipped: Summary["skipped"]): string[] {
   });
 }
 
+/**
+ * The files of a glob in as many shares, the larger files first and each to the share that has least. Processes of our own and not mocha's parallel mode, which loses
+ * why a test was skipped. Without jobs to share it is the glob itself.
+ */
+function divide(spec: string, jobs: number, folder: string): readonly (readonly string[])[] {
+  const [top = "", pattern = ""] = spec.split("/**/*");
+  if (jobs < 2 || pattern === "") return [[spec]];
+  const files = readdirSync(join(folder, top), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(pattern))
+    .map((file) => ({ file: join(top, file), size: statSync(join(folder, top, file)).size }))
+    .sort((a, b) => b.size - a.size);
+  const shares = Array.from({ length: Math.min(jobs, files.length) }, () => ({ size: 0, files: [] as string[] }));
+  for (const { file, size } of files) {
+    const least = shares.reduce((a, b) => (b.size < a.size ? b : a));
+    least.files.push(file);
+    least.size += size;
+  }
+  return shares.length === 0 ? [[spec]] : shares.map((share) => share.files);
+}
+
+function add(summaries: readonly Summary[]): Summary {
+  return {
+    passed: summaries.reduce((sum, { passed }) => sum + passed, 0),
+    failed: summaries.reduce((sum, { failed }) => sum + failed, 0),
+    skipped: summaries.flatMap(({ skipped }) => skipped),
+  };
+}
+
 /** mocha in a process of its own, so that a crash or a hanging handle of one tier leaves the others and this command alone. */
-async function run(tier: Tier, spec: string, where: Surroundings, output: "inherit" | "ignore"): Promise<Summary> {
+async function run(
+  tier: Tier,
+  files: readonly string[],
+  where: Surroundings,
+  output: "inherit" | "ignore",
+): Promise<Summary> {
   const folder = mkdtempSync(join(tmpdir(), "home-cluster-test-"));
   try {
     const summary = join(folder, "summary.json");
@@ -105,7 +150,7 @@ async function run(tier: Tier, spec: string, where: Surroundings, output: "inher
       ...["--reporter-option", `shows=${tier.shows}`, "--reporter-option", `summary=${summary}`],
     ];
     const mocha = join(__dirname, "..", "node_modules", "mocha", "bin", "mocha.js");
-    const child = spawn(process.execPath, [mocha, ...options, spec], {
+    const child = spawn(process.execPath, [mocha, ...options, ...files], {
       cwd: where.folder,
       stdio: ["ignore", output, output],
     });

@@ -90,6 +90,25 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     assert.deepEqual(out, ["first: 2 passed, 0 failed, 0 skipped", "2 passed, 0 failed, 0 skipped"]);
   });
 
+  it("shares the files of a tier among its jobs, and runs each file once", async () => {
+    const ran = join(folder, "ran");
+    mkdirSync(join(folder, "test", "shared", "deep"), { recursive: true });
+    for (const name of ["a", "b", "deep/c", "deep/d"]) {
+      const note = `require("node:fs").appendFileSync(${JSON.stringify(ran)}, "${name}\\n")`;
+      writeFileSync(
+        join(folder, "test", "shared", `${name}.test.js`),
+        `describe("${name}", () => it("runs", () => ${note}));`,
+      );
+    }
+    writeFileSync(join(folder, "test", "shared", "support.js"), "throw new Error('not a test file')");
+    const shared: Tier = { name: "shared", spec: "test/shared/**/*.test.js", programs: [], timeout: 5, shows: "dot" };
+    for (const jobs of [1, 2, 9]) {
+      writeFileSync(ran, "");
+      assert.deepEqual((await run([{ ...shared, jobs }])).out.at(-1), "4 passed, 0 failed, 0 skipped", String(jobs));
+      assert.deepEqual(readFileSync(ran, "utf8").trim().split("\n").sort(), ["a", "b", "deep/c", "deep/d"]);
+    }
+  });
+
   it("says in one line what a tier lacks, runs none of it, and does not fail for it", async () => {
     const known = [
       tier("first", passing),
