@@ -45,8 +45,8 @@ export class AddressPools extends pulumi.ComponentResource {
 }
 
 /**
- * `autoAssign: false` keeps a pool only from Services that ask for nothing. A Service that names an address or the pool is kept out by `serviceAllocation`
- * alone, which MetalLB checks at every assignment (v0.16.1, internal/allocator, Assign): namespace and labels both have to fit.
+ * `autoAssign: false` keeps a pool only from Services that ask for nothing. A Service that names an address or the pool is kept out by
+ * `serviceAllocation` alone, which MetalLB checks at every assignment (v0.16.1, internal/allocator, Assign): namespace and labels both have to fit.
  */
 export function poolSpec(pool: PoolSpec, ingressNamespace: string): Record<string, unknown> {
   const addresses = [pool.addresses];
@@ -59,8 +59,9 @@ export function poolSpec(pool: PoolSpec, ingressNamespace: string): Record<strin
 }
 
 /**
- * Explicit pools: without them an announcement is for all. Explicit nodes: one without a card in the network would be elected and announce where nobody asks.
- * No `interfaces`: they play no part in the election, so the wrong name on the elected node silences the address, and names differ between machines.
+ * Explicit pools: without them an announcement is for all. Explicit nodes: one without a card in the network would be elected and announce where
+ * nobody asks. No `interfaces`: they play no part in the election, so the wrong name on the elected node silences the address, and names differ
+ * between machines.
  */
 export function announcementSpec(pool: PoolSpec, nodes: readonly string[]): Record<string, unknown> {
   return {

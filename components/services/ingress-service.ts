@@ -41,7 +41,8 @@ export class IngressService extends pulumi.ComponentResource {
         create: ingressAnswers,
         update: ingressAnswers,
         access,
-        // All of the settings, so that a change of any is waited for again; the namespace from the check, so that a refusal leaves nothing to register.
+        // All of the settings, so that a change of any is waited for again; the namespace from the check, so that a refusal leaves nothing to
+        // register.
         input: namespace.apply((checked) => ({ ...settings, namespace: checked })),
       },
       { parent: this, dependsOn: service },

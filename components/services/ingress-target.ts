@@ -74,7 +74,10 @@ export function ingressTarget(ingress: Ingress, distribution: Distribution): Ing
   };
 }
 
-/** Names of the nodes that have a card in one of the networks: the only ones that clients of its addresses can reach. Sorted: their order means nothing. */
+/**
+ * Names of the nodes that have a card in one of the networks: the only ones that clients of its addresses can reach. Sorted: their order means
+ * nothing.
+ */
 export function announcers(nodes: Environment["nodes"], ...networks: readonly string[]): string[] {
   return nodes
     .filter((node) => node.cards.some((card) => networks.includes(card.network)))

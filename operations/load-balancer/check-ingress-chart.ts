@@ -10,8 +10,8 @@ type Input = z.infer<typeof schema>;
 const typeInSpecSince = 40;
 
 /**
- * Looks at the distribution's packaged chart before its values are set, at every preview and update: an upgrade of the cluster changes the chart. Returns
- * where the values go.
+ * Looks at the distribution's packaged chart before its values are set, at every preview and update: an upgrade of the cluster changes the chart.
+ * Returns where the values go.
  */
 export const checkIngressChart = defineOperation({
   verb: "check-ingress-chart",

@@ -7,8 +7,9 @@ import { creatorLabel, isOurs, targetWorkloads, targetWorkloadsNoop } from "./na
 import { refuseConflicts } from "./service-conflicts";
 
 /**
- * Refuses the ingress controller's Service while nobody would answer behind it. Runs at every preview and update, since neither the engine nor MetalLB sees
- * it: both call a Service good that has an address and no pod. Returns where the Service belongs, which everything made for it takes from here.
+ * Refuses the ingress controller's Service while nobody would answer behind it. Runs at every preview and update, since neither the engine nor
+ * MetalLB sees it: both call a Service good that has an address and no pod. Returns where the Service belongs, which everything made for it takes
+ * from here.
  */
 export const checkIngressPods = defineOperation({
   verb: "check-ingress-pods",
@@ -25,8 +26,8 @@ export const checkIngressPods = defineOperation({
 });
 
 /**
- * What the pods carry before the Service is changed. Rancher's own label comes only once Rancher sees a Service that asks for it: until then the pods are
- * those of the workload.
+ * What the pods carry before the Service is changed. Rancher's own label comes only once Rancher sees a Service that asks for it: until then the pods
+ * are those of the workload.
  */
 function labelsNow(input: IngressInput, live: V1Service | undefined): Readonly<Record<string, string>> {
   const byRancher = Object.keys(input.selector).some((key) => key.startsWith("workloadID_"));

@@ -11,8 +11,8 @@ import { addressAnnotation, endpointSlices, isOurs } from "./names";
 const timeoutSeconds = 600;
 
 /**
- * Waits until the Service is what was declared, has its address, and has a ready endpoint where one is needed. The engine sees none of it: it takes no
- * endpoint at all for success, and knows nothing of what a HelmChartConfig brings about.
+ * Waits until the Service is what was declared, has its address, and has a ready endpoint where one is needed. The engine sees none of it: it takes
+ * no endpoint at all for success, and knows nothing of what a HelmChartConfig brings about.
  */
 export const ingressAnswers = defineOperation({
   verb: "ingress-answers",

@@ -11,8 +11,8 @@ const schema = z.strictObject({ namespace: z.string(), service: z.string() });
 export type IngressServiceName = z.infer<typeof schema>;
 
 /**
- * Records, beside it, what the Service is before it is taken over. The record is never overwritten: whatever runs a second time would record our own work
- * as the original.
+ * Records, beside it, what the Service is before it is taken over. The record is never overwritten: whatever runs a second time would record our own
+ * work as the original.
  */
 export const recordIngressService = defineOperation({
   verb: "record-ingress-service",

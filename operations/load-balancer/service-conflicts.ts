@@ -99,7 +99,10 @@ function refuseOther(input: IngressInput, { metadata, spec, status }: V1Service)
   });
 }
 
-/** K3s's own load balancer answers for every Service of type LoadBalancer, on the nodes' addresses, and writes its own into the status again and again. */
+/**
+ * K3s's own load balancer answers for every Service of type LoadBalancer, on the nodes' addresses, and writes its own into the status again and
+ * again.
+ */
 async function refuseServiceLb(kubernetes: KubernetesApi, input: IngressInput): Promise<void> {
   const found = await kubernetes.list(pods, { labels: { "svccontroller.k3s.cattle.io/svcname": input.service } });
   if (found.length === 0) return;

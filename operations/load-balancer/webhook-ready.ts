@@ -11,15 +11,18 @@ const schema = z.strictObject({
   revision: z.number().optional(),
 });
 
-/** Seconds. MetalLB makes its certificate, puts it into the webhook's configuration and then listens; with slow image pulls after a release that is "ready". */
+/**
+ * Seconds. MetalLB makes its certificate, puts it into the webhook's configuration and then listens; with slow image pulls after a release that is
+ * "ready".
+ */
 const timeoutSeconds = 300;
 
 /** Admissions in a row. Each of several API servers reaches the webhook by its own way, and one admission speaks for one of them. */
 const inARow = 3;
 
 /**
- * Waits until MetalLB's webhook admits a pool. The release is ready before that (its readiness probe is a plain ping), and an object refused in between fails
- * the update at once. `failurePolicy: Ignore` would hide it, and every wrong pool with it.
+ * Waits until MetalLB's webhook admits a pool. The release is ready before that (its readiness probe is a plain ping), and an object refused in
+ * between fails the update at once. `failurePolicy: Ignore` would hide it, and every wrong pool with it.
  */
 export const webhookReady = defineOperation({
   verb: "webhook-ready",
