@@ -71,7 +71,28 @@ export function ask<Input, Result>(
     },
     opts,
   );
+  refuseReadably(answer, operation.verb);
   return parseResult<Result>(answer.stdout);
+}
+
+/** What the SDK gives every Output and leaves out of its types. */
+interface Settling {
+  promise(): Promise<unknown>;
+}
+
+/**
+ * Shows what a refused check says and nothing around it. An invoke's error ends the program, and the SDK would print it with a stack trace, and before it the
+ * name of every property that waited for the answer, each time one more (it keeps the error object on purpose, so what is done to it here stays).
+ */
+function refuseReadably(answer: pulumi.Output<unknown>, verb: string): void {
+  if (!("promise" in answer) || typeof answer.promise !== "function") return;
+  (answer as pulumi.Output<unknown> & Settling).promise().catch((error: unknown) => {
+    if (!(error instanceof Error)) return;
+    const [, said = error.message] = error.message.split(`running "${entry(verb)}":\n`);
+    const message = said.trim();
+    Object.assign(error, { __pulumiRunError: true });
+    Object.defineProperty(error, "message", { get: () => message, set: () => undefined });
+  });
 }
 
 /**
