@@ -6,8 +6,8 @@ import { pretendClients } from "./home/clients";
 import { VirtualClock } from "./home/clock";
 import type { HomeState } from "./home/state";
 import { answerResource } from "./models";
-import { record, reveal, type Properties } from "./record";
-import { standInSecrets, standInVersions } from "./stand-ins";
+import { record, reveal, type Properties, type RecordOptions } from "./record";
+import { standInSecrets, withVersions } from "./stand-ins";
 import type { Asked, LayerRun, Step } from "./story";
 import { verbOf } from "./verb";
 
@@ -33,9 +33,8 @@ export async function runLayer(request: LayerRequest): Promise<LayerRun> {
   const steps: Step[] = [];
   const asked: Asked[] = [];
   const failedInvokes: [string, string][] = [];
-  standInVersions();
 
-  const recording = await record(() => program, {
+  const options: RecordOptions = {
     stack: request.stack,
     config: Object.fromEntries<string>([
       ...request.config,
@@ -63,7 +62,8 @@ export async function runLayer(request: LayerRequest): Promise<LayerRun> {
         throw error;
       }
     },
-  });
+  };
+  const recording = await withVersions(() => record(() => program, options));
   await clock.idle();
   home.now = clock.now();
   return {

@@ -2,13 +2,14 @@ import { fork } from "node:child_process";
 import { join } from "node:path";
 import type { Environment } from "../environment/schema";
 import { layers, type Layer } from "../environment/stack";
+import { unresolvedPaths } from "../versions";
 import { destroyLayer } from "./destroy";
 import { switchVolumes } from "./cutover-stand-in";
 import { creationNames, matchesFault } from "./fault";
 import { buildHome } from "./home/build";
 import type { HomeState } from "./home/state";
 import type { LayerRequest } from "./layer";
-import { standInSecrets, standInVersions } from "./stand-ins";
+import { standInSecrets } from "./stand-ins";
 import type { LayerRun, Story } from "./story";
 
 export interface RehearsalOptions {
@@ -21,6 +22,8 @@ export interface RehearsalOptions {
   readonly progress: (line: string) => void;
   /** The story of the same file without the fault, where it was told already. Default: told first. */
   readonly reference?: Story;
+  /** Runs a layer. Default: in a process of its own. Tests that have the program loaded run it in theirs. */
+  readonly runLayer?: (request: LayerRequest) => Promise<LayerRun>;
 }
 
 /** A rehearsal, and with a fault also the same one without it, to tell exactly what the fault prevented. */
@@ -46,7 +49,8 @@ async function tell(options: RehearsalOptions, reference?: Story): Promise<Story
   const processes = new Map<Layer, LayerProcess>();
   for (const layer of layers) {
     const known = reference?.layers.find((run) => run.layer === layer);
-    if (!known || touches(known, fail)) processes.set(layer, startProcess());
+    if (known && !touches(known, fail)) continue;
+    processes.set(layer, options.runLayer ? { run: options.runLayer, end: () => undefined } : startProcess());
   }
   const runs: LayerRun[] = [];
   try {
@@ -66,7 +70,7 @@ async function tell(options: RehearsalOptions, reference?: Story): Promise<Story
   const story = {
     environmentName,
     environment,
-    standIns: [...standInVersions(), ...Object.keys(standInSecrets())],
+    standIns: [...unresolvedPaths(), ...Object.keys(standInSecrets())],
     before,
     layers: runs,
     secrets: Object.values(standInSecrets()),

@@ -19,7 +19,7 @@ import {
   type Recording,
   type Registration,
 } from "../../rehearsal/record";
-import { standInVersions } from "../../rehearsal/stand-ins";
+import { withVersions } from "../../rehearsal/stand-ins";
 import { verbOf } from "../../rehearsal/verb";
 import { environment, root } from "./environment";
 import { keepingWarnings } from "./warnings";
@@ -112,28 +112,29 @@ async function run(
   stackOutputs: Before["stackOutputs"],
   { preview = false, answer }: LayerOptions,
 ): Promise<LayerRecording> {
-  standInVersions();
   const clock = new VirtualClock(home.now);
   const clients = pretendClients(home, clock);
   const { result: recording } = await keepingWarnings(() =>
-    record(() => program, {
-      ...configOf(name),
-      stack: `${name}-${layer}`,
-      preview,
-      stackOutputs,
-      answer: (registration) => {
-        if (preview) return {};
-        const usual = (): Promise<Answer> => answerResource(registration, home, clock, clients);
-        return answer ? answer(registration, usual) : usual();
-      },
-      call: async (token, args) => {
-        assert.equal(token, "command:local:run");
-        return {
-          ...args,
-          stdout: await dispatch(verbOf(args.command) ?? "", String(reveal(args.stdin)), () => clients),
-        };
-      },
-    }),
+    withVersions(() =>
+      record(() => program, {
+        ...configOf(name),
+        stack: `${name}-${layer}`,
+        preview,
+        stackOutputs,
+        answer: (registration) => {
+          if (preview) return {};
+          const usual = (): Promise<Answer> => answerResource(registration, home, clock, clients);
+          return answer ? answer(registration, usual) : usual();
+        },
+        call: async (token, args) => {
+          assert.equal(token, "command:local:run");
+          return {
+            ...args,
+            stdout: await dispatch(verbOf(args.command) ?? "", String(reveal(args.stdin)), () => clients),
+          };
+        },
+      }),
+    ),
   );
   await clock.idle();
   home.now = clock.now();

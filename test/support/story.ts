@@ -1,4 +1,5 @@
 import { readConfigFile } from "../../environment/file";
+import { runLayer, type LayerRequest } from "../../rehearsal/layer";
 import { rehearse, type Rehearsal } from "../../rehearsal/run";
 import type { Story } from "../../rehearsal/story";
 import { environment, root } from "./environment";
@@ -24,6 +25,8 @@ async function tell(name: "home" | "lab", fail: string | undefined): Promise<Reh
     config: new Map([...(config ?? [])].map(([key, value]) => [key, value.text] as const)),
     fail,
     progress: () => undefined,
+    // lab as `npm run rehearse` does it, in processes of their own; home and every fault here, where the program is loaded already.
+    ...(name === "home" && { runLayer: (request: LayerRequest) => runLayer(structuredClone(request)) }),
     ...(fail !== undefined && { reference: (await rehearsalOf(name)).story }),
   });
 }

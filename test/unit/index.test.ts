@@ -50,7 +50,9 @@ function registered(recording: Recording): string[] {
 }
 
 describe("index.ts, the dispatcher (layers replaced by markers; the real layers have their own tests)", () => {
-  before(() => void standInVersions());
+  let takeOut: () => void;
+  before(() => (takeOut = standInVersions()));
+  after(() => takeOut());
 
   for (const name of ["home", "lab"] as const) {
     for (const layer of layers) {
