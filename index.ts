@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadEnvironment, loadSecrets } from "./environment/load";
 import { parseStackName } from "./environment/stack";
+import { readableError } from "./operations/readable";
 import type { Context } from "./stacks/context";
 import { nodes } from "./stacks/nodes";
 import { rancheros } from "./stacks/rancheros";
@@ -24,6 +25,6 @@ function prepare(): Context {
     refuseUnresolved(stack.layer);
     return { ...stack, file, secrets: loadSecrets() };
   } catch (error) {
-    throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
+    throw readableError(error instanceof Error ? error.message : String(error));
   }
 }

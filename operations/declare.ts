@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Access } from "./access";
 import { keep } from "./keep";
 import type { Operation, System } from "./operation";
+import { readably } from "./readable";
 
 /** Access whose secrets are outputs; what components hand to operations. */
 export type AccessInput = pulumi.Input<Access>;
@@ -80,18 +81,13 @@ interface Settling {
   promise(): Promise<unknown>;
 }
 
-/**
- * Shows what a refused check says and nothing around it. An invoke's error ends the program, and the SDK would print it with a stack trace, and before it the
- * name of every property that waited for the answer, each time one more (it keeps the error object on purpose, so what is done to it here stays).
- */
+/** Shows what a refused check says and nothing around it: an invoke's error ends the program, and the operator reads it there. */
 function refuseReadably(answer: pulumi.Output<unknown>, verb: string): void {
   if (!("promise" in answer) || typeof answer.promise !== "function") return;
   (answer as pulumi.Output<unknown> & Settling).promise().catch((error: unknown) => {
     if (!(error instanceof Error)) return;
     const [, said = error.message] = error.message.split(`running "${entry(verb)}":\n`);
-    const message = said.trim();
-    Object.assign(error, { __pulumiRunError: true });
-    Object.defineProperty(error, "message", { get: () => message, set: () => undefined });
+    readably(error, said.trim());
   });
 }
 

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Layer, StackName } from "../environment/stack";
+import { readableError } from "../operations/readable";
 import type { Context, NodesOutputs } from "./context";
 
 /**
@@ -28,7 +29,6 @@ export async function requireNodes(context: Context): Promise<NodesOutputs["node
   return deployed;
 }
 
-/** The SDK's RunError: its message is printed without a stack trace. */
-function deployFirst({ environment, layer }: StackName, what: string, stack: string): pulumi.RunError {
-  return new pulumi.RunError(`${environment}-${layer} needs ${what}: deploy ${stack} first: \`pulumi up -s ${stack}\``);
+function deployFirst({ environment, layer }: StackName, what: string, stack: string): Error {
+  return readableError(`${environment}-${layer} needs ${what}: deploy ${stack} first: \`pulumi up -s ${stack}\``);
 }

@@ -5,7 +5,15 @@ import { z } from "zod";
 import { ask, declare, type AccessInput, type DeclareArgs } from "../../../operations/declare";
 import { keep } from "../../../operations/keep";
 import { defineOperation } from "../../../operations/operation";
-import { isSecret, isUnknown, record, reveal, type Properties, type Registration } from "../../../rehearsal/record";
+import {
+  isSecret,
+  isUnknown,
+  record,
+  reveal,
+  type Properties,
+  type Recording,
+  type Registration,
+} from "../../../rehearsal/record";
 
 const schema = z.strictObject({ node: z.string() });
 const run = async (): Promise<{ joined: boolean }> => ({ joined: true });
@@ -215,5 +223,37 @@ describe("ask (mock runtime: does not prove that the provider runs the command)"
   it("runs in the update with what the input came to be", async () => {
     const { calls } = await asked({ input: (known) => known });
     assert.match(JSON.stringify(calls), /debian-2/);
+  });
+
+  /** Asks, refused by the provider in its own words around ours; something waits for the answer. */
+  const refused = (says: string): Promise<Recording> =>
+    record(
+      () => {
+        const answer = ask(join, access(), { node: "debian-1" }, {});
+        new command.local.Command("waits", { create: answer.apply(({ joined }) => String(joined)) });
+        return { answer };
+      },
+      {
+        call: () => {
+          throw new Error(says);
+        },
+      },
+    );
+
+  it("ends the program with what the refused check says, without the provider's words, the SDK's or a stack trace", async () => {
+    const { error, registrations } = await refused(
+      'exit status 1: running "operations/run join":\ndebian-1: no\n  why:  so\n  next: look\n',
+    );
+    assert.equal(error?.message, "debian-1: no\n  why:  so\n  next: look");
+    assert.equal(error.stack, undefined);
+    assert.equal(pulumi.RunError.isInstance(error), true);
+    assert.deepEqual(
+      registrations.map(({ name }) => name),
+      ["home-cluster-test-nodes"],
+    );
+  });
+
+  it("ends the program with all that it knows when the check could not be run", async () => {
+    assert.match((await refused("no such plugin")).error?.message ?? "", /no such plugin$/);
   });
 });
