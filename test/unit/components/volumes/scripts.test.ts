@@ -4,6 +4,7 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { missingPrograms, onPath, packageOf, skip } from "../../../support/needs";
 
 const scripts = path.resolve(__dirname, "../../../../components/volumes/scripts");
 const copyScript = path.join(scripts, "copy.sh");
@@ -11,20 +12,9 @@ const verifyScript = path.join(scripts, "verify.py");
 const reserved = ".home-cluster-migration";
 const root = process.getuid?.() === 0;
 
-function onPath(program: string): string | undefined {
-  return (process.env.PATH ?? "")
-    .split(path.delimiter)
-    .map((folder) => path.join(folder, program))
-    .find((file) => fs.existsSync(file));
-}
-
-const said = new Set<string>();
-/** Skips with a reason, printed once: a tier that cannot run says so. */
+/** Skips, with the reason, unless the thing is there. */
 function needs(test: Mocha.Context, there: boolean, what: string): void {
-  if (there) return;
-  if (!said.has(what)) console.log(`      skipped: needs ${what}`);
-  said.add(what);
-  test.skip();
+  if (!there) skip(test, what in packageOf ? (missingPrograms([what]) ?? what) : `needs ${what}`);
 }
 
 const rsync = onPath("rsync");

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
+import { missingPrograms, packageOf, skip } from "../../../support/needs";
 
 const script = path.resolve(__dirname, "../../../../components/volumes/scripts/verify.py");
 const root = process.getuid?.() === 0;
@@ -10,13 +11,9 @@ const root = process.getuid?.() === 0;
 const python =
   spawnSync("python3", ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" }).stdout?.trim() || undefined;
 
-const said = new Set<string>();
-/** Skips with a reason, printed once: a tier that cannot run says so. */
+/** Skips, with the reason, unless the thing is there. */
 function needs(test: Mocha.Context, there: boolean, what: string): void {
-  if (there) return;
-  if (!said.has(what)) console.log(`      skipped: needs ${what}`);
-  said.add(what);
-  test.skip();
+  if (!there) skip(test, what in packageOf ? (missingPrograms([what]) ?? what) : `needs ${what}`);
 }
 
 interface Result {
