@@ -11,6 +11,7 @@ import { ApiRefusal, type Kind, type KubernetesApi } from "../../../../operation
 import { kubernetesClient } from "../../../../operations/clients/kubernetes";
 import { claims, configMaps, leases, longhornVolumes, nodes, pods, services } from "../../../../operations/kinds";
 import { Refusal } from "../../../../operations/refusal";
+import { needs } from "../../../support/needs";
 
 interface Seen {
   readonly method: string;
@@ -484,10 +485,7 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
 
 describe("operations/clients/kubernetes over TLS (needs openssl to make a certificate)", () => {
   it("trusts the kubeconfig's own CA and no other, whatever NODE_TLS_REJECT_UNAUTHORIZED says", async function () {
-    if (spawnSync("openssl", ["version"]).status !== 0) {
-      console.log("      skipped: openssl is not on PATH");
-      this.skip();
-    }
+    needs(this, "openssl");
     const folder = mkdtempSync(join(tmpdir(), "home-cluster-tls-"));
     const kept = process.env.NODE_TLS_REJECT_UNAUTHORIZED;
     try {
