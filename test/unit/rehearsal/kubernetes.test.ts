@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { V1ConfigMap, V1Pod, V1PodDisruptionBudget, V1Service } from "@kubernetes/client-node";
 import { ApiRefusal, type StoredObject } from "../../../operations/clients";
-import { configMaps, disruptionBudgets, jobs, nodes, pods, services } from "../../../operations/kinds";
+import { configMaps, disruptionBudgets, jobs, longhornNodes, nodes, pods, services } from "../../../operations/kinds";
 import { buildHome } from "../../../rehearsal/home/build";
 import { VirtualClock } from "../../../rehearsal/home/clock";
 import { nodeObject } from "../../../rehearsal/home/guest";
@@ -318,6 +318,31 @@ describe("PretendKubernetes (a model: does not prove what a real API server answ
       const { api } = await fixture(ready("new-1"), pod("p", "ReplicaSet"), budget(0));
       await api.patch(disruptionBudgets, "game", { status: { disruptionsAllowed: 1 } }, "games");
       assert.deepEqual(await api.evict("p", "games"), { evicted: true });
+    });
+  });
+
+  describe("a node that goes", () => {
+    const longhornNode: StoredObject = { ...longhornNodes, metadata: { name: "old-1", namespace: "longhorn-system" } };
+
+    it("takes its pods along, and no other's", async () => {
+      const { api } = await fixture(
+        nodeObject("old-1", "192.168.10.98", ["worker"], {}),
+        pod("p", "ReplicaSet"),
+        pod("q", "ReplicaSet", "new-1"),
+      );
+      await api.remove(nodes, "old-1");
+      assert.deepEqual(
+        (await api.list(pods)).map(({ metadata }) => metadata?.name),
+        ["q"],
+      );
+    });
+
+    it("is left to Longhorn only once it is no node of the cluster any more, as its webhook has it", async () => {
+      const { api } = await fixture(nodeObject("old-1", "192.168.10.98", ["worker"], {}), longhornNode);
+      await refused(api.remove(longhornNodes, "old-1", "longhorn-system"), 500, "InternalError");
+      await api.remove(nodes, "old-1");
+      await api.remove(longhornNodes, "old-1", "longhorn-system");
+      assert.deepEqual(await api.list(longhornNodes), []);
     });
   });
 

@@ -251,6 +251,11 @@ describe("record (Pulumi's mock runtime: does not prove what a provider accepts)
       assert.equal(reveal(named(recording, "second").inputs.create), "hello");
     });
 
+    it("that name no id leave the resource its name as one", async () => {
+      const recording = await record(program, { answer: () => ({ outputs: { stdout: "x" } }) });
+      assert.deepEqual(named(recording, "second").inputs, { create: "x", dir: "first-id" });
+    });
+
     it("are not asked of components", async () => {
       const asked: string[] = [];
       await record(() => void new Pair("pair", { text: "true" }), {
@@ -299,6 +304,14 @@ describe("record (Pulumi's mock runtime: does not prove what a provider accepts)
       assert.deepEqual(names(await failing("third")).sort(), ["beside", "first", "second", "third"]);
     });
 
+    it("may fail with anything that can be thrown", async () => {
+      const { failed } = await record(chain, {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- libraries do
+        answer: ({ name }) => (name === "beside" ? Promise.reject("only a text") : { outputs: { stdout: "x" } }),
+      });
+      assert.deepEqual([...failed.values()], ["only a text"]);
+    });
+
     it("does not hide another error of the program", async () => {
       const { failed, error } = await record(
         () => {
@@ -332,6 +345,17 @@ describe("record (Pulumi's mock runtime: does not prove what a provider accepts)
       });
       assert.match(String(recording.error), /the program is wrong/);
       assert.deepEqual(names(recording), ["first"]);
+    });
+
+    it("that is no Error is returned as one", async () => {
+      const thrown = await record(() => {
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- libraries do
+        throw "only a text";
+      });
+      assert.equal(thrown.error?.message, "only a text");
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- libraries do
+      const rejected = await record(() => void Promise.reject("nobody awaits it"));
+      assert.equal(rejected.error?.message, "nobody awaits it");
     });
 
     it("inside an apply that nobody awaits is returned too", async () => {
@@ -375,6 +399,18 @@ describe("record (Pulumi's mock runtime: does not prove what a provider accepts)
         },
       });
       assert.match(String(error), /cannot look/);
+      const other = await record(asks, {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- libraries do
+        call: () => Promise.reject("only a text"),
+      });
+      assert.match(String(other.error), /only a text/);
+    });
+
+    it("have an empty answer unless one is given", async () => {
+      const { outputs, error } = await record(() => ({
+        said: command.local.runOutput({ command: "look" }).apply((answer) => JSON.stringify(answer)),
+      }));
+      assert.deepEqual([outputs.said, error], ["{}", undefined]);
     });
   });
 
