@@ -108,8 +108,8 @@ class Web {
     for (const [name, { sums, image }] of Object.entries(builds)) {
       const file = `debian-13-genericcloud-amd64-${name}.qcow2`;
       const other = file.replace("genericcloud", "generic");
-      const text =
-        sums ?? `${sha512("a")}  ${other}\n${sha512(name.slice(7, 8))}  ${file}\n${sha512("b")}  ${file}.xz\n`;
+      const others = [other, `${file}.xz`].map((entry) => `${sha512("a")}  ${entry}\n`).join("");
+      const text = sums ?? `${others}${sha512(name.slice(7, 8))}  ${file}\n`;
       if (sums !== "none") this.text(`GET /debian/${release}/${name}/SHA512SUMS`, text);
       if (image !== false) this.status(`HEAD /debian/${release}/${name}/${file}`, 200);
     }
@@ -401,6 +401,13 @@ describe("npm run pin (against servers on loopback: does not prove what Docker H
         .text("GET /token", '{"access_token":"t"}')
         .debian({ "20260301-1000": {} });
       assert.equal((await pin(twoImages)).code, 0);
+    });
+
+    it("asks for the token of the scope that the registry names", async () => {
+      const named = challenge(`Bearer realm="${web.url}/token",scope="repository:mirror/some/copy:pull"`);
+      web.status(manifest, 401, named).text("GET /token", '{"token":"t"}');
+      await pin(twoImages);
+      assert.ok(web.asked.includes("GET /token?scope=repository%3Amirror%2Fsome%2Fcopy%3Apull"), web.asked.join("\n"));
     });
 
     it("needs no token where the registry asks for none", async () => {

@@ -46,6 +46,7 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     describe("m", () => {
       it("passes", () => {});
       it("fails", () => { throw new Error("on purpose"); });
+      it("fails too", () => { throw new Error("on purpose"); });
       it.skip("is left out", () => {});
       it("needs a thing", function () { needs(this, "rsync-that-nobody-has", "rsync-and-another"); });
       it("needs a user", function () { skip(this, "needs a user other than root"); });
@@ -74,14 +75,14 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     const { code, out } = await run([tier("first", mixed), tier("second", passing)]);
     assert.equal(code, 1);
     assert.deepEqual(out, [
-      "first: 1 passed, 1 failed, 6 skipped",
+      "first: 1 passed, 2 failed, 6 skipped",
       "  skipped, no reason given: m is left out",
       "  skipped, not on PATH: rsync-that-nobody-has, rsync-and-another: m needs a thing",
       "  skipped, needs a user other than root: m needs a user",
       "  skipped, the whole suite cannot run: suite a and 1 more",
       "  skipped, before each: each c",
       "second: 2 passed, 0 failed, 0 skipped",
-      "3 passed, 1 failed, 6 skipped",
+      "3 passed, 2 failed, 6 skipped",
     ]);
   });
 

@@ -129,6 +129,16 @@ describe("main of operations/run (in this process; the process itself is tested 
     });
   }
 
+  it("leaves no end of a secret that begins with another one", async () => {
+    const longer = `${secret}-and-this-end`;
+    const request = { version: 1, access: { kubernetes: { kubeconfig: `${secret} ${longer}` } }, input: {} };
+    const { stderr } = await run(
+      does(async () => Promise.reject(new Error(`401 for ${longer}`))),
+      request,
+    );
+    assert.equal(stderr, "operations/run made-up failed: Error: 401 for [secret]\n");
+  });
+
   it("prints no part of a text that a parser could not read", async () => {
     const { code, stderr } = await run(does(async () => JSON.parse(secret) as unknown));
     assert.equal(code, 1);
