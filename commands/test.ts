@@ -76,9 +76,10 @@ export async function main(
       where.out(`${tier.name}: ${missing === undefined ? (tier.cannot ?? "") : `skipped, ${missing}`}`);
       continue;
     }
-    const shares = divide(tier.spec, tier.jobs ?? 1, where.folder);
+    const jobs = tier.jobs ?? 1;
+    const shares = divide(tier.spec, jobs, where.folder);
     const { passed, failed, skipped } = add(
-      await Promise.all(shares.map((files) => run(tier, files, where, mochaOutput))),
+      await inTurn(shares, jobs, (files) => run(tier, files, where, mochaOutput)),
     );
     where.out(`${tier.name}: ${counts(passed, failed, skipped.length)}`);
     for (const line of reasons(skipped)) where.out(line);
@@ -104,9 +105,20 @@ function reasons(skipped: Summary["skipped"]): string[] {
   });
 }
 
+/** Runs every share, as many at a time as there are jobs. */
+async function inTurn<T, R>(shares: readonly T[], jobs: number, run: (share: T) => Promise<R>): Promise<R[]> {
+  const waiting = [...shares];
+  const results: R[] = [];
+  const job = async (): Promise<void> => {
+    for (let share = waiting.shift(); share !== undefined; share = waiting.shift()) results.push(await run(share));
+  };
+  await Promise.all(Array.from({ length: jobs }, job));
+  return results;
+}
+
 /**
- * The files of a glob in as many shares, the larger files first and each to the share that has least. Processes of our own and not mocha's parallel mode, which loses
- * why a test was skipped. Without jobs to share it is the glob itself.
+ * The files of a glob in twice as many shares as jobs, since a file's size only hints at its time: the larger files first, each to the share that has least.
+ * Processes of our own and not mocha's parallel mode, which loses why a test was skipped. Without jobs to share it is the glob itself.
  */
 function divide(spec: string, jobs: number, folder: string): readonly (readonly string[])[] {
   const [top = "", pattern = ""] = spec.split("/**/*");
@@ -115,7 +127,7 @@ function divide(spec: string, jobs: number, folder: string): readonly (readonly 
     .filter((file) => file.endsWith(pattern))
     .map((file) => ({ file: join(top, file), size: statSync(join(folder, top, file)).size }))
     .sort((a, b) => b.size - a.size);
-  const shares = Array.from({ length: Math.min(jobs, files.length) }, () => ({ size: 0, files: [] as string[] }));
+  const shares = Array.from({ length: Math.min(jobs * 2, files.length) }, () => ({ size: 0, files: [] as string[] }));
   for (const { file, size } of files) {
     const least = shares.reduce((a, b) => (b.size < a.size ? b : a));
     least.files.push(file);
