@@ -31,7 +31,7 @@ export interface MigrationJobArgs {
   readonly scripts: pulumi.Input<string>;
 }
 
-/** Copies side by side in one pod, and readers in one verification: on a source that takes 1 ms an operation, 8 took an eighth of one's time (facts: copy.md). */
+/** Copies side by side in one pod, and readers in one verification: on a source that takes 1 ms an operation, 8 took an eighth of one's time (measured). */
 const workers = "8";
 
 /** The copy or the verification of one volume, as a Job. */
@@ -126,7 +126,7 @@ export function jobName(kind: MigrationJobArgs["kind"], name: string, attempt: n
 
 /**
  * Seconds after which a Job is given up: an hour, and five minutes for each GiB of the old volume. That is 3.4 MiB/s; one rsync alone, the slowest measured on
- * small files with 1 ms an operation, made 2.5 and eight made 19 (facts: copy.md). It ends before the engine stops waiting, or the engine would go on without it.
+ * small files with 1 ms an operation, made 2.5 and eight made 19 (measured). It ends before the engine stops waiting, or the engine would go on without it.
  */
 export function jobDeadline(oldSize: string): number {
   return 3600 + 300 * Math.ceil(toMebibytes(oldSize) / 1024);

@@ -116,7 +116,7 @@ function oldStorageClass(name: string): V1StorageClass {
   };
 }
 
-/** The labels by which each distribution's own controller pods are known (facts: kontainer-driver-metadata, rke2-charts, k3s). */
+/** The labels by which each distribution's own controller pods are known (kontainer-driver-metadata, rke2-charts, k3s). */
 export function ingressPodLabels(environment: Environment): {
   readonly namespace: string;
   readonly labels: Record<string, string>;
