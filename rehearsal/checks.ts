@@ -1,3 +1,4 @@
+import { newClaimName } from "../environment/volume-name";
 import type {
   V1ConfigMap,
   V1Node,
@@ -128,9 +129,7 @@ export const judges: Readonly<Record<string, Judge>> = {
     const home = layers[2]?.home;
     const wrong = environment.volumes.filter((volume) => {
       const claim = all<V1PersistentVolumeClaim>(home, "PersistentVolumeClaim").find(
-        (item) =>
-          item.metadata?.namespace === volume.namespace &&
-          item.metadata.name === (volume.newClaim ?? `${volume.claim}-longhorn`),
+        (item) => item.metadata?.namespace === volume.namespace && item.metadata.name === newClaimName(volume),
       );
       return !(
         claim?.status?.phase === "Bound" &&

@@ -1,5 +1,6 @@
 import type { V1ConfigMap } from "@kubernetes/client-node";
 import type { Environment } from "../environment/schema";
+import { newClaimName } from "../environment/volume-name";
 import { configMaps, nodes, pods } from "../operations/kinds";
 import { pretendClients } from "./home/clients";
 import { VirtualClock } from "./home/clock";
@@ -15,7 +16,7 @@ export async function switchVolumes(environment: Environment, home: HomeState): 
     (node) => node.metadata?.labels?.["node-role.kubernetes.io/worker"] === "true",
   );
   for (const volume of environment.volumes) {
-    const newClaim = volume.newClaim ?? `${volume.claim}-longhorn`;
+    const newClaim = newClaimName(volume);
     const name = `volume-${volume.namespace}-${volume.claim}`;
     const ledger = await kubernetes.read<V1ConfigMap>(configMaps, name, "home-cluster");
     if (ledger) await kubernetes.patch(configMaps, name, { data: switched(ledger.data ?? {}) }, "home-cluster");

@@ -1,5 +1,6 @@
 import type { V1Node, V1Pod, V1Service, V1StorageClass } from "@kubernetes/client-node";
 import type { Environment } from "../environment/schema";
+import { newClaimName } from "../environment/volume-name";
 import type { HomeState } from "./home/state";
 
 /**
@@ -56,7 +57,7 @@ export function topology(environment: Environment, home: HomeState): string {
     `storage classes: ${classes.map((item) => `${item.metadata?.name}${defaults.includes(item.metadata?.name) ? " (default)" : ""}`).join(", ")}`,
   );
   for (const volume of environment.volumes) {
-    const newClaim = volume.newClaim ?? `${volume.claim}-longhorn`;
+    const newClaim = newClaimName(volume);
     const mounted = pods.some(
       (pod) =>
         pod.metadata?.namespace === volume.namespace &&

@@ -4,18 +4,7 @@ import { buildHome } from "../../../rehearsal/home/build";
 import type { Registration } from "../../../rehearsal/record";
 import type { LayerRun } from "../../../rehearsal/story";
 import { environment } from "../../support/environment";
-
-const options = {
-  protect: false,
-  retainOnDelete: false,
-  deleteBeforeReplace: false,
-  deletedWith: "",
-  ignoreChanges: [],
-  importId: "",
-  customTimeouts: { create: "", update: "", delete: "" },
-  aliases: [],
-  additionalSecretOutputs: [],
-};
+import { noOptions as options } from "../../support/registration";
 
 /** A resource without a delete of its own, waiting for others by name. */
 function resource(name: string, ...waitsFor: string[]): Registration {

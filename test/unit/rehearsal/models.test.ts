@@ -7,18 +7,7 @@ import { answerResource } from "../../../rehearsal/models";
 import { releaseRecord } from "../../../rehearsal/models/helm";
 import { isSecret, reveal, type Answer, type Properties } from "../../../rehearsal/record";
 import { environment } from "../../support/environment";
-
-const options = {
-  protect: false,
-  retainOnDelete: false,
-  deleteBeforeReplace: false,
-  deletedWith: "",
-  ignoreChanges: [],
-  importId: "",
-  customTimeouts: { create: "", update: "", delete: "" },
-  aliases: [],
-  additionalSecretOutputs: [],
-};
+import { noOptions as options } from "../../support/registration";
 
 async function answer(home: HomeState, type: string, inputs: Properties, importId = ""): Promise<Answer> {
   const clock = new VirtualClock(home.now);
