@@ -37,6 +37,23 @@ export interface VmIdentity extends VmSummary {
   readonly macs: readonly string[];
   /** Proxmox's own protection flag. */
   readonly protection: boolean;
+  /**
+   * The SMBIOS UUID, lower case: made anew with each machine, so it tells one from the next of the same id, and what the guest's kernel shows and the kubelet
+   * reports as `systemUUID`. "" on machines that have none (made by hand, long ago).
+   */
+  readonly uuid: string;
+}
+
+/** A datastore as one host sees it. */
+export interface Datastore {
+  /** Content types that it allows: `images`, `import` … */
+  readonly content: readonly string[];
+  /** Enabled, and the host reaches it. */
+  readonly active: boolean;
+  /** Bytes. */
+  readonly available: number;
+  /** Whether space is taken only as it is written (`lvmthin`, `zfspool`, `rbd`, directories …), unlike thick `lvm`. */
+  readonly thin: boolean;
 }
 
 export interface ProxmoxApi {
@@ -55,6 +72,16 @@ export interface ProxmoxApi {
   stopVm(host: string, vmId: number): Promise<void>;
   /** Deletes the machine and the disks its configuration names (`purge=1`, unreferenced disks kept), awaited. */
   deleteVm(host: string, vmId: number): Promise<void>;
+  /** Starts the machine, awaited; running already is fine. */
+  startVm(host: string, vmId: number): Promise<void>;
+  /** Names of settings that are written and wait for a restart (`memory`, `cores` …), sorted. */
+  pendingSettings(host: string, vmId: number): Promise<readonly string[]>;
+  /** The instance id of the cloud-init data that the next boot will read: another one than the guest's means that the data waits for a restart. */
+  cloudInitInstance(host: string, vmId: number): Promise<string>;
+  /** undefined when the host knows no such datastore, or does not show it to the token. */
+  readDatastore(host: string, datastore: string): Promise<Datastore | undefined>;
+  /** Privileges of the token by path, as `GET access/permissions` lists them: `{ "/": ["VM.Audit", …] }`. */
+  privileges(): Promise<Readonly<Record<string, readonly string[]>>>;
   /** A file inside the guest, through its agent. Throws GuestAgentSilent while the agent does not answer. */
   readGuestFile(host: string, vmId: number, path: string): Promise<string>;
 }

@@ -1,4 +1,11 @@
-import { GuestAgentSilent, type Clock, type ProxmoxApi, type VmIdentity, type VmSummary } from "../clients";
+import {
+  GuestAgentSilent,
+  type Clock,
+  type Datastore,
+  type ProxmoxApi,
+  type VmIdentity,
+  type VmSummary,
+} from "../clients";
 import { waitFor, NotYet } from "../poll";
 import { Refusal } from "../refusal";
 import { field, fields, items, JsonHttp, text, type HttpAnswer, type HttpRequest } from "./http";
@@ -75,6 +82,7 @@ class RealProxmox implements ProxmoxApi {
         tags: tagsOf(config),
         macs: macsOf(config),
         protection: Number(field(config, "protection") ?? 0) === 1,
+        uuid: (/(?:^|,)uuid=([0-9a-f-]{36})/i.exec(text(config, "smbios1"))?.[1] ?? "").toLowerCase(),
       };
     } catch (error) {
       if (error instanceof ProxmoxRefusal && isAbsent(error)) return undefined;
@@ -104,6 +112,46 @@ class RealProxmox implements ProxmoxApi {
     // Unreferenced disks stay: they may belong to anything that ever had this id.
     const query = { purge: "1", "destroy-unreferenced-disks": "0" };
     await this.finished(await this.call("DELETE", machine(host, vmId), { query }), taskSeconds);
+  }
+
+  async startVm(host: string, vmId: number): Promise<void> {
+    if (!(await this.isStopped(host, vmId))) return;
+    await this.finished(await this.call("POST", `${machine(host, vmId)}/status/start`, { form: {} }), taskSeconds);
+  }
+
+  async pendingSettings(host: string, vmId: number): Promise<readonly string[]> {
+    return items(await this.call("GET", `${machine(host, vmId)}/pending`))
+      .filter((item) => field(item, "pending") !== undefined || field(item, "delete") !== undefined)
+      .map((item) => text(item, "key"))
+      .sort();
+  }
+
+  async cloudInitInstance(host: string, vmId: number): Promise<string> {
+    const meta = await this.call("GET", `${machine(host, vmId)}/cloudinit/dump`, { query: { type: "meta" } });
+    return /^instance-id:\s*(\S+)/m.exec(String(meta))?.[1] ?? "";
+  }
+
+  async readDatastore(host: string, datastore: string): Promise<Datastore | undefined> {
+    let status: unknown;
+    try {
+      const path = `/nodes/${encodeURIComponent(host)}/storage/${encodeURIComponent(datastore)}/status`;
+      status = await this.call("GET", path);
+    } catch (error) {
+      if (error instanceof ProxmoxRefusal && /storage '[^']*' (does not exist|is not available)/.test(error.message))
+        return undefined;
+      throw error;
+    }
+    return {
+      content: text(status, "content").split(",").filter(Boolean),
+      active: Number(field(status, "active") ?? 0) === 1 && Number(field(status, "enabled") ?? 1) === 1,
+      available: Number(field(status, "avail") ?? 0),
+      thin: !thick.has(text(status, "type")),
+    };
+  }
+
+  async privileges(): Promise<Readonly<Record<string, readonly string[]>>> {
+    const paths = fields(await this.call("GET", "/access/permissions"));
+    return Object.fromEntries(paths.map(([path, held]) => [path, fields(held).map(([privilege]) => privilege)]));
   }
 
   async readGuestFile(host: string, vmId: number, path: string): Promise<string> {
@@ -165,6 +213,9 @@ class RealProxmox implements ProxmoxApi {
     throw new ProxmoxRefusal(answer.status, said);
   }
 }
+
+/** Storage types whose volumes take their whole size at once. */
+const thick = new Set(["lvm", "iscsi", "iscsidirect"]);
 
 function machine(host: string, vmId: number): string {
   return `/nodes/${encodeURIComponent(host)}/qemu/${vmId}`;

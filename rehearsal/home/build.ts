@@ -7,6 +7,7 @@ import type {
 } from "@kubernetes/client-node";
 import type { StoredObject } from "../../operations/clients";
 import type { Environment, VolumeSpec } from "../../environment/schema";
+import { leastPrivileges } from "../../operations/nodes/privileges";
 import { nodeObject } from "./guest";
 import type { HomeState } from "./state";
 
@@ -20,7 +21,7 @@ const start = Date.UTC(2026, 0, 1);
 export function buildHome(environment: Environment): HomeState {
   const old = environment.oldNodes.filter((node) => !node.retired);
   const objects: StoredObject[] = [
-    ...old.map((node) => nodeObject(node.name, node.address, node.roles, {})),
+    ...old.map((node) => nodeObject(node.name, node.address, node.roles, {}, uuidOf(node.vmId))),
     oldStorageClass(environment.oldStorage.storageClass),
     ...ingressController(environment),
     ...environment.volumes.flatMap((volume, index) =>
@@ -46,15 +47,18 @@ export function buildHome(environment: Environment): HomeState {
           protection: false,
           disks: [20],
           memory: node.memory,
+          uuid: uuidOf(node.vmId),
         })),
         stranger(environment),
       ],
       images: [],
+      datastores: datastoresOf(environment),
+      privileges: { "/": [...leastPrivileges] },
     },
     guests: Object.fromEntries(
       old.map((node) => [
         node.vmId,
-        { hostKey: `ssh-ed25519 OLD${node.vmId}`, address: node.address, agent: false, joined: true },
+        { hostKey: `ssh-ed25519 OLD${node.vmId}`, address: node.address, agent: false, joined: true, instance: "" },
       ]),
     ),
     rancher: {
@@ -91,7 +95,27 @@ function stranger(environment: Environment): HomeState["proxmox"]["vms"][number]
     protection: false,
     disks: [500],
     memory: 4,
+    uuid: uuidOf(vmId),
   };
+}
+
+/** The SMBIOS UUID of the machine that is first made under an id. */
+export function uuidOf(vmId: number, made = 0): string {
+  return `${String(made).padStart(8, "0")}-0000-4000-8000-${String(vmId).padStart(12, "0")}`;
+}
+
+/** Each host's datastores: room for everything, thin, and what they must allow is allowed. */
+function datastoresOf({ proxmox }: Environment): HomeState["proxmox"]["datastores"] {
+  return proxmox.hosts.flatMap(({ name: host, imageDatastore, diskDatastore }) =>
+    [...new Set([imageDatastore, diskDatastore])].map((name) => ({
+      host,
+      name,
+      content: ["images", "import", "iso", "rootdir"].filter((type) => type !== "import" || name === imageDatastore),
+      active: true,
+      available: 2 ** 41,
+      thin: true,
+    })),
+  );
 }
 
 function stamped(object: StoredObject, index: number): StoredObject {

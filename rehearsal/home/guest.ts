@@ -1,4 +1,4 @@
-import type { V1Node } from "@kubernetes/client-node";
+import type { V1Node, V1NodeStatus } from "@kubernetes/client-node";
 import {
   SshFailure,
   type Clock,
@@ -63,6 +63,7 @@ export class PretendSsh implements Ssh {
       throw new SshFailure("exit", "the server refused the registration token (401)");
     if (guest.joined) return "already joined\n";
     guest.joined = true;
+    const uuid = this.home.proxmox.vms.find((vm) => vm.vmId === vmId)?.uuid;
     const roles = (settings.ROLES ?? "")
       .split(",")
       .filter((role): role is Role => role === "controlplane" || role === "etcd" || role === "worker");
@@ -77,7 +78,7 @@ export class PretendSsh implements Ssh {
     void this.clock.sleep(75_000).then(async () => {
       node.nodeName = settings.NODE_NAME;
       await this.kubernetes.create(
-        nodeObject(settings.NODE_NAME ?? "", guest.address, roles, fromPairs(settings.LABELS ?? "")),
+        nodeObject(settings.NODE_NAME ?? "", guest.address, roles, fromPairs(settings.LABELS ?? ""), uuid),
       );
       await this.clock.sleep(15_000);
       node.state = "active";
@@ -92,6 +93,7 @@ export function nodeObject(
   address: string,
   roles: readonly Role[],
   labels: Readonly<Record<string, string>>,
+  systemUUID = "",
 ): V1Node {
   return {
     apiVersion: "v1",
@@ -113,6 +115,7 @@ export function nodeObject(
       ],
       conditions: [{ type: "Ready", status: "True" }],
       allocatable: { cpu: "4", memory: "12Gi", pods: "110" },
+      nodeInfo: { systemUUID } as V1NodeStatus["nodeInfo"],
     },
   };
 }

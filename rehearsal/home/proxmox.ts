@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import {
   GuestAgentSilent,
   type Clock,
+  type Datastore,
   type ProxmoxApi,
   type VmIdentity,
   type VmSummary,
@@ -24,7 +26,7 @@ export class PretendProxmox implements ProxmoxApi {
 
   async readVm(host: string, vmId: number): Promise<VmIdentity | undefined> {
     const vm = this.find(host, vmId);
-    return vm && { ...summary(vm), macs: [...vm.macs], protection: vm.protection };
+    return vm && { ...summary(vm), macs: [...vm.macs], protection: vm.protection, uuid: vm.uuid };
   }
 
   async shutdownVm(host: string, vmId: number): Promise<boolean> {
@@ -47,28 +49,41 @@ export class PretendProxmox implements ProxmoxApi {
     delete this.home.guests[vmId];
   }
 
+  async startVm(host: string, vmId: number): Promise<void> {
+    const vm = this.must(host, vmId);
+    if (vm.status === "running") return;
+    await this.clock.sleep(30_000);
+    boot(this.home, vm);
+  }
+
+  async pendingSettings(host: string, vmId: number): Promise<readonly string[]> {
+    return Object.keys(this.must(host, vmId).pending ?? {}).sort();
+  }
+
+  async cloudInitInstance(host: string, vmId: number): Promise<string> {
+    return instanceOf(this.must(host, vmId));
+  }
+
+  async readDatastore(host: string, datastore: string): Promise<Datastore | undefined> {
+    return this.home.proxmox.datastores.find((other) => other.host === host && other.name === datastore);
+  }
+
+  async privileges(): Promise<Readonly<Record<string, readonly string[]>>> {
+    return this.home.proxmox.privileges;
+  }
+
   async readGuestFile(host: string, vmId: number, path: string): Promise<string> {
     const guest = this.home.guests[vmId];
     if (this.must(host, vmId).status !== "running" || !guest?.agent)
       throw new GuestAgentSilent("QEMU guest agent is not running");
     if (path === "/etc/ssh/ssh_host_ed25519_key.pub") return `${guest.hostKey} root@guest\n`;
+    if (path === guestInstanceFile) return `${guest.instance}\n`;
     throw new Error(`guest-file-open: failed to open file '${path}': No such file or directory`);
   }
 
-  /** A machine that goes off takes its Kubernetes node's readiness with it. */
   private off(vm: Vm): void {
     vm.status = "stopped";
-    const joined = this.home.rancher.nodes.find((node) => node.vmId === vm.vmId);
-    const object = this.home.kubernetes.objects.find(
-      (other) => other.kind === "Node" && other.apiVersion === "v1" && other.metadata?.name === joined?.nodeName,
-    );
-    if (object)
-      Object.assign(object, {
-        status: {
-          ...("status" in object ? (object.status as object) : {}),
-          conditions: [{ type: "Ready", status: "Unknown" }],
-        },
-      });
+    setReady(this.home, vm, "Unknown");
   }
 
   private find(host: string, vmId: number): Vm | undefined {
@@ -80,6 +95,45 @@ export class PretendProxmox implements ProxmoxApi {
     if (!vm) throw new Error(`Configuration file 'nodes/${host}/qemu-server/${vmId}.conf' does not exist`);
     return vm;
   }
+}
+
+/** Where cloud-init keeps the instance id of the data that it last applied. */
+export const guestInstanceFile = "/var/lib/cloud/data/instance-id";
+
+/** A machine that starts takes what waited for it: settings, cloud-init data; its Kubernetes node is Ready again. */
+export function boot(home: HomeState, vm: Vm): void {
+  vm.status = "running";
+  const { memory } = { ...vm.config, ...vm.pending };
+  if (memory !== undefined && memory !== null) vm.memory = Number(memory) / 1024;
+  if (vm.config !== undefined) {
+    const merged = Object.entries({ ...vm.config, ...vm.pending });
+    vm.config = Object.fromEntries(merged.flatMap(([key, value]) => (value === null ? [] : [[key, value]])));
+  }
+  delete vm.pending;
+  const guest = home.guests[vm.vmId];
+  if (guest) guest.instance = instanceOf(vm);
+  setReady(home, vm, "True");
+}
+
+/** What Proxmox would name the instance: a digest of the user's and the network's data. */
+export function instanceOf(vm: Vm): string {
+  const data = Object.entries({ ...vm.config, ...vm.pending }).filter(([key]) =>
+    /^(ci|sshkeys|ipconfig|nameserver|searchdomain|name$)/.test(key),
+  );
+  return createHash("sha1")
+    .update(JSON.stringify(data.sort(([a], [b]) => (a < b ? -1 : 1))))
+    .digest("hex");
+}
+
+/** A machine that goes off takes its Kubernetes node's readiness with it, and brings it back. */
+function setReady(home: HomeState, vm: Vm, status: "True" | "Unknown"): void {
+  const joined = home.rancher.nodes.find((node) => node.vmId === vm.vmId);
+  const object = home.kubernetes.objects.find(
+    (other) => other.kind === "Node" && other.apiVersion === "v1" && other.metadata?.name === joined?.nodeName,
+  );
+  if (!object) return;
+  const before = "status" in object ? (object.status as object) : {};
+  Object.assign(object, { status: { ...before, conditions: [{ type: "Ready", status }] } });
 }
 
 function summary(vm: Vm): VmSummary {

@@ -1,4 +1,4 @@
-import type { Role, StoredObject } from "../../operations/clients";
+import type { Datastore, Role, StoredObject } from "../../operations/clients";
 
 /**
  * The pretend home: everything the program can touch, as plain data, so that it travels between the processes of a rehearsal and can be compared before and
@@ -7,7 +7,13 @@ import type { Role, StoredObject } from "../../operations/clients";
 export interface HomeState {
   /** Milliseconds since the epoch. */
   now: number;
-  proxmox: { vms: Vm[]; images: { host: string; datastore: string; file: string }[] };
+  proxmox: {
+    vms: Vm[];
+    images: { host: string; datastore: string; file: string }[];
+    datastores: (Datastore & { host: string; name: string })[];
+    /** Of the token, by path. */
+    privileges: Record<string, string[]>;
+  };
   /** What runs inside the machines, by vmId. */
   guests: Record<number, Guest>;
   rancher: { version: string; token: string; nodes: PretendRancherNode[] };
@@ -26,6 +32,12 @@ export interface Vm {
   disks: number[];
   /** GiB. */
   memory: number;
+  /** SMBIOS UUID. */
+  uuid: string;
+  /** Every setting as Proxmox keeps it in the machine's file, for the simulator of its API, which keeps what is above in step. Absent: derived from it. */
+  config?: Record<string, string | number>;
+  /** Settings written to the running machine that wait for its restart; null: to be removed. */
+  pending?: Record<string, string | number | null>;
 }
 
 export interface Guest {
@@ -37,6 +49,8 @@ export interface Guest {
   /** What the last provisioning was asked for; a second one with the same settings changes nothing. */
   provisioned?: Record<string, string>;
   joined: boolean;
+  /** Instance id of the cloud-init data that it booted with. */
+  instance: string;
 }
 
 export interface PretendRancherNode {

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { uuidOf } from "../home/build";
+import { boot } from "../home/proxmox";
 import type { Model } from ".";
 
 /** A download of 400 MB at home speed, and the import of its disk. */
@@ -40,13 +42,17 @@ export const virtualMachine: Model = async ({ inputs, home, clock }) => {
     protection: inputs.protection === true,
     disks: disks.map((disk) => Number(disk.size)),
     memory: Number(memory.dedicated) / 1024,
+    uuid: uuidOf(vmId, home.kubernetes.counter + 1),
   });
   home.guests[vmId] = {
     hostKey: `ssh-ed25519 ${createHash("sha256").update(`host key of ${vmId}`).digest("base64")}`,
     address: addresses[0]?.split("/")[0] ?? "",
     agent: false,
     joined: false,
+    instance: "",
   };
+  const made = home.proxmox.vms.find((vm) => vm.vmId === vmId);
+  if (made) boot(home, made);
   return { id: String(vmId), outputs: { macAddresses: cards.map((card) => card.macAddress), ipv4Addresses: [] } };
 };
 

@@ -6,7 +6,7 @@ import { longhornNamespace, type LonghornNode, type LonghornReplica } from "../.
 import type { RetirementInput } from "../../operations/rancheros/retirement-input";
 import { Refusal } from "../../operations/refusal";
 import { ledgerNamespace, writeLedger } from "../../operations/volumes/ledger";
-import { buildHome } from "../../rehearsal/home/build";
+import { buildHome, uuidOf } from "../../rehearsal/home/build";
 import { pretendClients } from "../../rehearsal/home/clients";
 import { VirtualClock } from "../../rehearsal/home/clock";
 import { nodeObject } from "../../rehearsal/home/guest";
@@ -47,8 +47,15 @@ export async function migratedHome(
       protection: false,
       disks: [node.systemDisk, ...(node.dataDisk === undefined ? [] : [node.dataDisk])],
       memory: node.memory,
+      uuid: uuidOf(node.vmId),
     });
-    home.guests[node.vmId] = { hostKey: `ssh-ed25519 NEW${node.vmId}`, address, agent: true, joined: true };
+    home.guests[node.vmId] = {
+      hostKey: `ssh-ed25519 NEW${node.vmId}`,
+      address,
+      agent: true,
+      joined: true,
+      instance: "",
+    };
     home.rancher.nodes.push({
       id: `${file.cluster.rancher.clusterId}:m-${node.vmId}`,
       vmId: node.vmId,
@@ -57,7 +64,7 @@ export async function migratedHome(
       roles: [...node.roles],
     });
     const labels = { ...node.labels, "home-cluster/node": "debian" };
-    home.kubernetes.objects.push(stored(home, nodeObject(node.name, address, node.roles, labels)));
+    home.kubernetes.objects.push(stored(home, nodeObject(node.name, address, node.roles, labels, uuidOf(node.vmId))));
     if (node.dataDisk !== undefined) home.kubernetes.objects.push(stored(home, longhornNode(node.name)));
   }
   for (const volume of file.volumes) {

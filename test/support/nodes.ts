@@ -6,7 +6,7 @@ import type { Access } from "../../operations/access";
 import type { Clients, Registration, Ssh, SshResult, SshTarget } from "../../operations/clients";
 import type { MembershipInput } from "../../operations/nodes/membership-input";
 import { Refusal } from "../../operations/refusal";
-import { buildHome } from "../../rehearsal/home/build";
+import { buildHome, uuidOf } from "../../rehearsal/home/build";
 import { pretendClients } from "../../rehearsal/home/clients";
 import { VirtualClock } from "../../rehearsal/home/clock";
 import type { Guest, HomeState, Vm } from "../../rehearsal/home/state";
@@ -37,8 +37,9 @@ export function homeWithMachine(change: (vm: Vm, guest: Guest) => void = () => u
     protection: false,
     disks: [40, 200],
     memory: 12,
+    uuid: uuidOf(201, 1),
   };
-  const guest: Guest = { hostKey, address: "192.168.10.21", agent: false, joined: false };
+  const guest: Guest = { hostKey, address: "192.168.10.21", agent: false, joined: false, instance: "" };
   change(vm, guest);
   home.proxmox.vms.push(vm);
   home.guests[201] = guest;

@@ -85,7 +85,7 @@ describe("operations/clients/proxmox, against an HTTPS server with a private CA 
         net10: "virtio=BC:24:11:00:10:1A,bridge=vmbr0",
         net2: "e1000=bc:24:11:00:10:12,bridge=vmbr0,tag=40",
         net0: "virtio=bc:24:11:00:10:11,bridge=vmbr0",
-        smbios1: "uuid=1",
+        smbios1: "base64=1,uuid=8A2F0C5E-3B1D-4E6F-9A7B-1C2D3E4F5A6B",
       }),
       "GET /nodes/pve/qemu/101/status/current": data({ status: "running" }),
     });
@@ -97,7 +97,75 @@ describe("operations/clients/proxmox, against an HTTPS server with a private CA 
       tags: ["old"],
       macs: ["BC:24:11:00:10:11", "BC:24:11:00:10:12", "BC:24:11:00:10:1A"],
       protection: true,
+      uuid: "8a2f0c5e-3b1d-4e6f-9a7b-1c2d3e4f5a6b",
     });
+  });
+
+  it("names the settings that wait for a restart, written or to be removed, and no others", async () => {
+    answers({
+      "GET /nodes/pve/qemu/201/pending": data([
+        { key: "name", value: "debian-1" },
+        { key: "memory", value: "8192", pending: "12288" },
+        { key: "cores", value: 2, delete: 1 },
+      ]),
+    });
+    assert.deepEqual(await proxmox.pendingSettings("pve", 201), ["cores", "memory"]);
+  });
+
+  it("reads the instance id of the cloud-init data that the next boot gets", async () => {
+    answers({ "GET /nodes/pve/qemu/201/cloudinit/dump?type=meta": data("instance-id: 5d41402abc4b2a76\n") });
+    assert.equal(await proxmox.cloudInitInstance("pve", 201), "5d41402abc4b2a76");
+  });
+
+  it("starts a machine that is off, awaits the task, and leaves a running one alone", async () => {
+    const task = "UPID:pve:0000:0000:0000:qmstart:201:root@pam:";
+    answers({
+      "GET /nodes/pve/qemu/201/status/current": data({ status: "stopped" }),
+      "POST /nodes/pve/qemu/201/status/start": data(task),
+      [`GET /nodes/pve/tasks/${encodeURIComponent(task)}/status`]: data({ status: "stopped", exitstatus: "OK" }),
+      "GET /nodes/pve/qemu/202/status/current": data({ status: "running" }),
+    });
+    await proxmox.startVm("pve", 201);
+    await proxmox.startVm("pve", 202);
+    assert.deepEqual(
+      server.seen.filter(({ method }) => method === "POST").map(({ path }) => path),
+      ["/api2/json/nodes/pve/qemu/201/status/start"],
+    );
+  });
+
+  it("reads a datastore: content types, room, thin or thick; unknown ones are undefined, other errors are thrown", async () => {
+    const missing = { status: 500, body: { message: "storage 'nowhere' does not exist\n" } };
+    answers({
+      "GET /nodes/pve/storage/local/status": data({
+        content: "iso,import",
+        active: 1,
+        enabled: 1,
+        avail: 5,
+        type: "dir",
+      }),
+      "GET /nodes/pve/storage/thick/status": data({ content: "images", active: 0, avail: 7, type: "lvm" }),
+      "GET /nodes/pve/storage/nowhere/status": missing,
+      "GET /nodes/pve/storage/broken/status": { status: 500, body: { message: "got timeout" } },
+    });
+    assert.deepEqual(await proxmox.readDatastore("pve", "local"), {
+      content: ["iso", "import"],
+      active: true,
+      available: 5,
+      thin: true,
+    });
+    assert.deepEqual(await proxmox.readDatastore("pve", "thick"), {
+      content: ["images"],
+      active: false,
+      available: 7,
+      thin: false,
+    });
+    assert.equal(await proxmox.readDatastore("pve", "nowhere"), undefined);
+    await assert.rejects(proxmox.readDatastore("pve", "broken"), { message: "got timeout" });
+  });
+
+  it("lists the token's privileges by path", async () => {
+    answers({ "GET /access/permissions": data({ "/": { "VM.Audit": 1, "Sys.AccessNetwork": 0 }, "/vms/201": {} }) });
+    assert.deepEqual(await proxmox.privileges(), { "/": ["VM.Audit", "Sys.AccessNetwork"], "/vms/201": [] });
   });
 
   it("takes Proxmox's 500 about the configuration, and a 404, for absence, and no other 500", async () => {

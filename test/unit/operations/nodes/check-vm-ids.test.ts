@@ -24,6 +24,7 @@ function machine(change: Partial<Vm>): Vm {
     protection: false,
     disks: [],
     memory: 1,
+    uuid: "",
     ...change,
   };
 }

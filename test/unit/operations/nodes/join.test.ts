@@ -104,7 +104,7 @@ describe("operations/nodes/join, on the pretend home (does not prove that Ranche
     const [first] = home.proxmox.vms.filter((vm) => vm.vmId === 201);
     assert.ok(first);
     home.proxmox.vms.push({ ...first, vmId: 202, name: "debian-2" });
-    home.guests[202] = { hostKey, address: "192.168.10.22", agent: true, joined: false };
+    home.guests[202] = { hostKey, address: "192.168.10.22", agent: true, joined: false, instance: "" };
     const states: string[] = [];
     const watching: Clients = {
       ...clients,
