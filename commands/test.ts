@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { cannotIsolate, isolated, namespacePrograms } from "../test/support/namespace";
 import { missingPrograms } from "../test/support/needs";
 import type { Summary } from "../test/support/summary";
 import { checkout, type Surroundings } from "./validate";
@@ -19,6 +20,8 @@ export interface Tier {
   readonly timeout: number;
   /** mocha's reporter: a dot per test, or its title where a test takes long. */
   readonly shows: "dot" | "spec";
+  /** Runs in namespaces of its own: its addresses exist nowhere else, and nothing that it started outlives it. Default false. */
+  readonly isolated?: boolean;
   /** How many mocha processes share the files. Default 1: tests of the tier share something outside of their process. */
   readonly jobs?: number;
 }
@@ -44,7 +47,9 @@ export const tiers: readonly Tier[] = [
   {
     name: "engine",
     spec: "test/engine/**/*.test.ts",
+    isolated: true,
     programs: [
+      "sshd",
       "pulumi",
       "pulumi-language-nodejs",
       ...["command", "kubernetes", "random", "proxmoxve"].map((name) => `pulumi-resource-${name}`),
@@ -71,7 +76,7 @@ export async function main(
   }
   const sum = { passed: 0, failed: 0, skipped: 0 };
   for (const tier of chosen) {
-    const missing = tier.spec === undefined ? undefined : missingPrograms(tier.programs);
+    const missing = tier.spec === undefined ? undefined : lacks(tier);
     if (tier.spec === undefined || missing !== undefined) {
       where.out(`${tier.name}: ${missing === undefined ? (tier.cannot ?? "") : `skipped, ${missing}`}`);
       continue;
@@ -89,6 +94,11 @@ export async function main(
   }
   where.out(counts(sum.passed, sum.failed, sum.skipped));
   return sum.failed === 0 ? 0 : 1;
+}
+
+/** Why the tier cannot run here; undefined when it can. */
+function lacks({ programs, isolated: apart = false }: Tier): string | undefined {
+  return missingPrograms([...programs, ...(apart ? namespacePrograms : [])]) ?? (apart ? cannotIsolate() : undefined);
 }
 
 function counts(passed: number, failed: number, skipped: number): string {
@@ -162,7 +172,11 @@ async function run(
       ...["--reporter-option", `shows=${tier.shows}`, "--reporter-option", `summary=${summary}`],
     ];
     const mocha = join(__dirname, "..", "node_modules", "mocha", "bin", "mocha.js");
-    const child = spawn(process.execPath, [mocha, ...options, ...files], {
+    const scratch = join(folder, "tmp");
+    mkdirSync(scratch);
+    const command = [process.execPath, mocha, ...options, ...files];
+    const [program = "", ...args] = tier.isolated === true ? isolated(command, scratch) : command;
+    const child = spawn(program, args, {
       cwd: where.folder,
       stdio: ["ignore", output, output],
     });

@@ -19,7 +19,11 @@ export const packageOf: Readonly<Record<string, string>> = {
   setfacl: "acl",
   setfattr: "attr",
   shellcheck: "shellcheck",
+  setpriv: "util-linux",
+  sshd: "openssh-server",
   sysctl: "procps",
+  unshare: "util-linux",
+  mount: "mount",
   wipefs: "util-linux",
 };
 

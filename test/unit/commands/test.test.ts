@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { main, tiers, type Tier } from "../../../commands/test";
-import { missingPrograms, onPath, packageOf } from "../../support/needs";
+import { cannotIsolate, isolated, namespacePrograms } from "../../support/namespace";
+import { missingPrograms, needs, onPath, packageOf, skip } from "../../support/needs";
 import { root } from "../../support/environment";
 
 describe("npm test (on made-up tiers: mocha runs for real, in processes of its own)", function () {
@@ -183,7 +194,7 @@ describe("the tiers of this checkout", () => {
     assert.deepEqual([offline?.programs, [offline?.spec], (offline?.timeout ?? 0) * 1000], [[], spec, timeout]);
   });
 
-  it("the engine's needs the CLI and every plugin that the program uses", () => {
+  it("the engine's needs the CLI, every plugin that the program uses and a real SSH server", () => {
     const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
       dependencies: Record<string, string>;
     };
@@ -194,8 +205,57 @@ describe("the tiers of this checkout", () => {
       .map((name) => `pulumi-resource-${name}`);
     assert.deepEqual(
       [...(tiers.find(({ name }) => name === "engine")?.programs ?? [])].sort(),
-      ["pulumi", "pulumi-language-nodejs", ...plugins].sort(),
+      ["sshd", "pulumi", "pulumi-language-nodejs", ...plugins].sort(),
     );
+  });
+});
+
+describe("an isolated tier (needs root: says nothing of a machine where namespaces are refused)", () => {
+  const folders: string[] = [];
+  before(function () {
+    needs(this, ...namespacePrograms);
+    const cannot = cannotIsolate();
+    if (cannot !== undefined) skip(this, cannot);
+  });
+  after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
+
+  function scratch(): string {
+    const folder = mkdtempSync(join(tmpdir(), "isolated-"));
+    folders.push(folder);
+    return folder;
+  }
+
+  it("has loopback up and no other card, an empty temporary folder of its own, and no process but its own", () => {
+    const folder = scratch();
+    writeFileSync(join(folder, "outside"), "");
+    const look =
+      'ip -o -4 addr show up | awk '{ print $2, $4 }'; echo "$TMPDIR"; ls -A "$TMPDIR"; touch "$TMPDIR/inside"; echo $$';
+    const [program = "", ...args] = isolated(["sh", "-c", look], folder);
+    const { stdout } = spawnSync(program, args, { encoding: "utf8" });
+    assert.equal(stdout, `lo 127.0.0.1/8\n${folder}\n${stdout.trim().split("\n").at(-1)}\n`);
+    assert.ok(Number(stdout.trim().split("\n").at(-1)) < 50, "counted from one");
+    assert.deepEqual(readdirSync(folder), ["outside"]);
+  });
+
+  it("passes on how the command ended", () => {
+    const [program = "", ...args] = isolated(["sh", "-c", "exit 3"], scratch());
+    assert.equal(spawnSync(program, args).status, 3);
+  });
+
+  it("ends with whoever started it, killed or not: nothing of it goes on", async () => {
+    const pipe = join(scratch(), "alive");
+    spawnSync("mkfifo", [pipe]);
+    // Everyone below holds the pipe open; a reader sees its end only once all of them are gone.
+    const command = isolated(["sh", "-c", "setsid sleep 600 & echo up >&3; wait"], scratch());
+    const starter = `require("node:child_process").spawnSync(${JSON.stringify(command[0])}, ${JSON.stringify(command.slice(1))}, { stdio: [0, 1, 2, 3] })`;
+    const reader = spawn("cat", [pipe]);
+    const child = spawn("sh", ["-c", 'exec 3>"$1"; exec "$2" -e "$3"', "sh", pipe, process.execPath, starter]);
+    let read = "";
+    for await (const chunk of reader.stdout) {
+      read += String(chunk);
+      child.kill("SIGKILL");
+    }
+    assert.equal(read, "up\n");
   });
 });
 
