@@ -9,6 +9,7 @@ import type { StoredObject } from "../../operations/clients";
 import type { Environment, VolumeSpec } from "../../environment/schema";
 import { leastPrivileges } from "../../operations/nodes/privileges";
 import { nodeObject } from "./guest";
+import { machineId } from "./rancher";
 import type { HomeState } from "./state";
 
 /** The moment at which every rehearsal starts. */
@@ -63,10 +64,16 @@ export function buildHome(environment: Environment): HomeState {
     ),
     rancher: {
       version: environment.cluster.rancher.version,
+      clusterId: environment.cluster.rancher.clusterId,
+      distribution: environment.cluster.distribution,
       token: "registration-token-of-the-rehearsal",
       nodes: old.map((node) => ({
-        id: `${environment.cluster.rancher.clusterId}:m-${node.vmId}`,
+        id:
+          environment.cluster.distribution === "rke1"
+            ? `${environment.cluster.rancher.clusterId}:m-${node.vmId}`
+            : machineId(uuidOf(node.vmId)),
         vmId: node.vmId,
+        uuid: uuidOf(node.vmId),
         nodeName: node.name,
         state: "active" as const,
         roles: [...node.roles],

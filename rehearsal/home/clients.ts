@@ -8,11 +8,12 @@ import type { HomeState } from "./state";
 /** In-memory clients over one pretend home, for the rehearsal and for the tests of operations. */
 export function pretendClients(home: HomeState, clock: Clock, log: (line: string) => void = () => undefined): Clients {
   const kubernetes = new PretendKubernetes(home, clock);
+  const rancher = new PretendRancher(home, clock, kubernetes);
   return {
     proxmox: new PretendProxmox(home, clock),
-    rancher: new PretendRancher(home, clock, kubernetes),
+    rancher,
     kubernetes,
-    ssh: new PretendSsh(home, clock, kubernetes),
+    ssh: new PretendSsh(home, clock, rancher),
     clock,
     log,
   };

@@ -1,4 +1,5 @@
 import type { Clock } from "../../operations/clients";
+import { systemClock } from "../../operations/clients/clock";
 
 /**
  * Virtual time: when everything that runs is asleep, the clock jumps to whoever wakes first. Hours of polling pass in milliseconds, in one order that is the
@@ -42,4 +43,32 @@ export class VirtualClock implements Clock {
       if (this.sleepers.length > 0) this.schedule();
     });
   }
+}
+
+/** Real time for a pretend home that real programs talk to, in which what takes the home long takes `scale` of it: with 0 it has happened right away. */
+export class ScaledClock implements Clock {
+  private asleep = 0;
+
+  constructor(public scale = 0) {}
+
+  now(): number {
+    return systemClock.now();
+  }
+
+  async sleep(milliseconds: number): Promise<void> {
+    this.asleep += 1;
+    await pause(milliseconds * this.scale);
+    this.asleep -= 1;
+  }
+
+  /** Resolves once nobody sleeps any more: everything that the home had begun has happened. */
+  async idle(): Promise<void> {
+    do await pause(this.scale === 0 ? 0 : 5);
+    while (this.asleep > 0);
+  }
+}
+
+/** Without a delay, the turn of the event loop that what is awake needs to run as far as it can. */
+function pause(milliseconds: number): Promise<void> {
+  return milliseconds > 0 ? systemClock.sleep(milliseconds) : new Promise((resolve) => setImmediate(resolve));
 }

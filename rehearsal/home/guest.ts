@@ -8,7 +8,7 @@ import {
   type SshResult,
   type SshTarget,
 } from "../../operations/clients";
-import type { PretendKubernetes } from "./kubernetes";
+import type { PretendRancher } from "./rancher";
 import type { Guest, HomeState } from "./state";
 
 /** SSH into the pretend guests: what each of our scripts does there, not how. */
@@ -16,7 +16,7 @@ export class PretendSsh implements Ssh {
   constructor(
     private readonly home: HomeState,
     private readonly clock: Clock,
-    private readonly kubernetes: PretendKubernetes,
+    private readonly rancher: PretendRancher,
   ) {}
 
   async run(
@@ -59,32 +59,21 @@ export class PretendSsh implements Ssh {
     secrets: Readonly<Record<string, string>>,
   ): Promise<string> {
     await this.clock.sleep(5_000);
-    if (secrets.TOKEN !== this.home.rancher.token)
-      throw new SshFailure("exit", "the server refused the registration token (401)");
-    if (guest.joined) return "already joined\n";
-    guest.joined = true;
-    const uuid = this.home.proxmox.vms.find((vm) => vm.vmId === vmId)?.uuid;
-    const roles = (settings.ROLES ?? "")
-      .split(",")
-      .filter((role): role is Role => role === "controlplane" || role === "etcd" || role === "worker");
-    const node = {
-      id: `c-home:m-${vmId}`,
-      vmId,
-      nodeName: undefined as string | undefined,
-      state: "registering" as "registering" | "active",
-      roles,
+    const member = {
+      nodeName: settings.NODE_NAME ?? "",
+      address: guest.address,
+      roles: (settings.ROLES ?? "").split(",").filter(isRole),
+      labels: fromPairs(settings.LABELS ?? ""),
+      systemUUID: this.home.proxmox.vms.find((vm) => vm.vmId === vmId)?.uuid ?? "",
     };
-    this.home.rancher.nodes.push(node);
-    void this.clock.sleep(75_000).then(async () => {
-      node.nodeName = settings.NODE_NAME;
-      await this.kubernetes.create(
-        nodeObject(settings.NODE_NAME ?? "", guest.address, roles, fromPairs(settings.LABELS ?? ""), uuid),
-      );
-      await this.clock.sleep(15_000);
-      node.state = "active";
-    });
-    return "joined\n";
+    const outcome = this.rancher.register(secrets.TOKEN ?? "", member, vmId);
+    if (outcome === "refused") throw new SshFailure("exit", "the server refused the registration token (401)");
+    return `${outcome}\n`;
   }
+}
+
+function isRole(word: string): word is Role {
+  return word === "controlplane" || word === "etcd" || word === "worker";
 }
 
 /** A Ready node, as its kubelet would register it. */

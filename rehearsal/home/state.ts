@@ -16,7 +16,18 @@ export interface HomeState {
   };
   /** What runs inside the machines, by vmId. */
   guests: Record<number, Guest>;
-  rancher: { version: string; token: string; nodes: PretendRancherNode[] };
+  rancher: {
+    version: string;
+    clusterId: string;
+    distribution: "rke1" | "rke2" | "k3s";
+    /** Value of the registration token that Rancher's page of the cluster shows. */
+    token: string;
+    /** When it expires, in milliseconds since the epoch; absent: never. */
+    tokenExpiresAt?: number;
+    /** Tokens that were asked for beside it. */
+    moreTokens?: RegistrationToken[];
+    nodes: PretendRancherNode[];
+  };
   kubernetes: { version: string; counter: number; objects: StoredObject[]; metallbAnswersAt?: number };
 }
 
@@ -53,9 +64,19 @@ export interface Guest {
   instance: string;
 }
 
+export interface RegistrationToken {
+  id: string;
+  /** "" until Rancher's controller has filled it in, which is also when it gets its commands. */
+  token: string;
+  /** Milliseconds since the epoch; absent: never. */
+  expiresAt?: number;
+}
+
 export interface PretendRancherNode {
   id: string;
   vmId: number;
+  /** SMBIOS UUID of the machine that registered: another one under the same vmId is another member. Absent: whichever has the vmId. */
+  uuid?: string;
   nodeName: string | undefined;
   state: "registering" | "active" | "cordoned" | "removing";
   roles: Role[];

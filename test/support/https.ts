@@ -21,8 +21,20 @@ export interface Reply {
   readonly hangUp?: boolean;
 }
 
+interface Certificates {
+  readonly ca: string;
+  readonly key: string;
+  readonly cert: string;
+}
+
 /** A private CA and a certificate of it for 127.0.0.1, made once per process: its key never leaves this machine's temporary folder. */
-function certificates(): { readonly ca: string; readonly key: string; readonly cert: string } {
+export function certificates(): Certificates {
+  return (made ??= make());
+}
+
+let made: Certificates | undefined;
+
+function make(): Certificates {
   const folder = mkdtempSync(join(tmpdir(), "tls-"));
   const openssl = (...args: string[]): void => void execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
@@ -34,12 +46,10 @@ function certificates(): { readonly ca: string; readonly key: string; readonly c
     ...["-out", "server.pem", "-days", "2", "-extfile", "san"],
   );
   const read = (name: string): string => readFileSync(join(folder, name), "utf8");
-  const made = { ca: read("ca.pem"), key: read("server.key"), cert: read("server.pem") };
+  const files = { ca: read("ca.pem"), key: read("server.key"), cert: read("server.pem") };
   rmSync(folder, { recursive: true });
-  return made;
+  return files;
 }
-
-let made: ReturnType<typeof certificates> | undefined;
 
 /** An HTTPS server on loopback that keeps what it was asked and answers as a test says. */
 export class TestServer {
@@ -51,9 +61,9 @@ export class TestServer {
   ) {}
 
   static async start(): Promise<TestServer> {
-    made ??= certificates();
-    const server = createServer({ key: made.key, cert: made.cert });
-    const test = new TestServer(server, made.ca);
+    const { ca, key, cert } = certificates();
+    const server = createServer({ key, cert });
+    const test = new TestServer(server, ca);
     server.on("request", (request, response) => {
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
