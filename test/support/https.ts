@@ -29,12 +29,17 @@ interface Certificates {
 
 /** A private CA and a certificate of it for 127.0.0.1, made once per process: its key never leaves this machine's temporary folder. */
 export function certificates(): Certificates {
-  return (made ??= make());
+  return (made ??= make(2));
+}
+
+/** The same, but the certificate ended yesterday. */
+export function expiredCertificates(): Certificates {
+  return make(-1);
 }
 
 let made: Certificates | undefined;
 
-function make(): Certificates {
+function make(days: number): Certificates {
   const folder = mkdtempSync(join(tmpdir(), "tls-"));
   const openssl = (...args: string[]): void => void execFileSync("openssl", args, { cwd: folder, stdio: "ignore" });
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
@@ -43,7 +48,7 @@ function make(): Certificates {
   writeFileSync(join(folder, "san"), "subjectAltName=IP:127.0.0.1");
   openssl(
     ...["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
-    ...["-out", "server.pem", "-days", "2", "-extfile", "san"],
+    ...["-out", "server.pem", "-days", String(days), "-extfile", "san"],
   );
   const read = (name: string): string => readFileSync(join(folder, name), "utf8");
   const files = { ca: read("ca.pem"), key: read("server.key"), cert: read("server.pem") };
