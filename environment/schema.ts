@@ -144,6 +144,11 @@ const node = z.strictObject({
   cards: z.array(card).min(1),
   /** Guarded by the engine. Set to false, and `up`, before a node is taken out of the file. */
   protect: z.boolean().default(true),
+  /**
+   * What waits for a restart (memory, cores, cloud-init) is applied by `up`: the node is drained, restarted and awaited, one at a time. While false `up` only
+   * names it.
+   */
+  restart: z.boolean().default(false),
 });
 
 /** A node of the retired operating system, as recorded: never changed, only retired. */

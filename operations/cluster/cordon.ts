@@ -1,16 +1,26 @@
+import type { V1Node } from "@kubernetes/client-node";
 import type { Clients } from "../clients";
 import { nodes } from "../kinds";
 
-/** Says that a leave cordoned the Node: what anybody else cordoned is not ours to open again. */
+/** Says that we cordoned the Node, and for what: what anybody else cordoned is not ours to open again. */
 const cordonAnnotation = "home-cluster/cordoned-for";
 
+/** What we cordoned the Node for; undefined when we did not. */
+export function cordonedFor(node: V1Node | undefined): string | undefined {
+  return node?.metadata?.annotations?.[cordonAnnotation];
+}
+
 /** Lets no new pod onto the node, and records on it whether that was our doing. */
-export async function cordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "log">, name: string): Promise<void> {
+export async function cordon(
+  { kubernetes, log }: Pick<Clients, "kubernetes" | "log">,
+  name: string,
+  purpose: "leave" | "restart" = "leave",
+): Promise<void> {
   const node = await kubernetes.read(nodes, name);
   if (!node || node.spec?.unschedulable) return;
   // One patch, so that there is no moment in which it is cordoned and nobody knows by whom.
   await kubernetes.patch(nodes, name, {
-    metadata: { annotations: { [cordonAnnotation]: "leave" } },
+    metadata: { annotations: { [cordonAnnotation]: purpose } },
     spec: { unschedulable: true },
   });
   log(`${name}: cordoned`);
@@ -19,7 +29,7 @@ export async function cordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "
 /** Takes our own cordon back. */
 export async function uncordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "log">, name: string): Promise<void> {
   const node = await kubernetes.read(nodes, name);
-  if (node?.metadata?.annotations?.[cordonAnnotation] === undefined) return;
+  if (cordonedFor(node) === undefined) return;
   await kubernetes.patch(nodes, name, {
     metadata: { annotations: { [cordonAnnotation]: null } },
     spec: { unschedulable: null },

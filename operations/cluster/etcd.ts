@@ -61,7 +61,7 @@ export function quorumOf(members: number): number {
   return Math.floor(members / 2) + 1;
 }
 
-function isMember(node: V1Node): boolean {
+export function isMember(node: V1Node): boolean {
   return node.metadata?.labels?.[etcdLabel] !== undefined;
 }
 
