@@ -117,7 +117,8 @@ function datastoresOf({ proxmox }: Environment): HomeState["proxmox"]["datastore
     [...new Set([imageDatastore, diskDatastore])].map((name) => ({
       host,
       name,
-      content: ["images", "import", "iso", "rootdir"].filter((type) => type !== "import" || name === imageDatastore),
+      // Only folders hold files; what is only for disks is a volume group.
+      content: name === imageDatastore ? ["images", "import", "iso", "rootdir"] : ["images", "rootdir"],
       active: true,
       available: 2 ** 41,
       thin: true,

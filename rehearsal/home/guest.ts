@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { V1Node, V1NodeStatus } from "@kubernetes/client-node";
 import {
   SshFailure,
@@ -74,6 +75,12 @@ export class PretendSsh implements Ssh {
 
 function isRole(word: string): word is Role {
   return word === "controlplane" || word === "etcd" || word === "worker";
+}
+
+/** What is in a machine that boots for the first time: a host key of its own, no agent yet, nothing joined. */
+export function newGuest(vmId: number, address: string): Guest {
+  const hostKey = `ssh-ed25519 ${createHash("sha256").update(`host key of ${vmId}`).digest("base64")}`;
+  return { hostKey, address, agent: false, joined: false, instance: "" };
 }
 
 /** A Ready node, as its kubelet would register it. */

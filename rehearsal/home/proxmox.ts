@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   GuestAgentSilent,
   type Clock,
@@ -7,6 +6,7 @@ import {
   type VmIdentity,
   type VmSummary,
 } from "../../operations/clients";
+import { cloudInitData } from "./cloud-init";
 import type { HomeState, Vm } from "./state";
 
 /** The pretend Proxmox VE, with its own wording for what it refuses. */
@@ -31,13 +31,13 @@ export class PretendProxmox implements ProxmoxApi {
 
   async shutdownVm(host: string, vmId: number): Promise<boolean> {
     await this.clock.sleep(20_000);
-    this.off(this.must(host, vmId));
+    powerOff(this.home, this.must(host, vmId));
     return true;
   }
 
   async stopVm(host: string, vmId: number): Promise<void> {
     await this.clock.sleep(2_000);
-    this.off(this.must(host, vmId));
+    powerOff(this.home, this.must(host, vmId));
   }
 
   async deleteVm(host: string, vmId: number): Promise<void> {
@@ -81,11 +81,6 @@ export class PretendProxmox implements ProxmoxApi {
     throw new Error(`guest-file-open: failed to open file '${path}': No such file or directory`);
   }
 
-  private off(vm: Vm): void {
-    vm.status = "stopped";
-    setReady(this.home, vm, "Unknown");
-  }
-
   private find(host: string, vmId: number): Vm | undefined {
     return this.home.proxmox.vms.find((vm) => vm.host === host && vm.vmId === vmId);
   }
@@ -103,31 +98,35 @@ export const guestInstanceFile = "/var/lib/cloud/data/instance-id";
 /** A machine that starts takes what waited for it: settings, cloud-init data; its Kubernetes node is Ready again. */
 export function boot(home: HomeState, vm: Vm): void {
   vm.status = "running";
-  const { memory } = { ...vm.config, ...vm.pending };
-  if (memory !== undefined && memory !== null) vm.memory = Number(memory) / 1024;
-  if (vm.config !== undefined) {
-    const merged = Object.entries({ ...vm.config, ...vm.pending });
-    vm.config = Object.fromEntries(merged.flatMap(([key, value]) => (value === null ? [] : [[key, value]])));
-  }
+  const settings = settingsOf(vm);
+  if (settings.memory !== undefined) vm.memory = Number(settings.memory) / 1024;
+  if (vm.config !== undefined) vm.config = settings;
   delete vm.pending;
   const guest = home.guests[vm.vmId];
   if (guest) guest.instance = instanceOf(vm);
   setReady(home, vm, "True");
 }
 
+/** However it came to be off: its Kubernetes node is no longer heard of. */
+export function powerOff(home: HomeState, vm: Vm): void {
+  vm.status = "stopped";
+  setReady(home, vm, "Unknown");
+}
+
+/** What the machine has, with what waits for a restart. */
+export function settingsOf(vm: Vm): Record<string, string | number> {
+  const all = Object.entries({ ...vm.config, ...vm.pending });
+  return Object.fromEntries(all.flatMap(([key, value]) => (value === null ? [] : [[key, value]])));
+}
+
 /** What Proxmox would name the instance: a digest of the user's and the network's data. */
 export function instanceOf(vm: Vm): string {
-  const data = Object.entries({ ...vm.config, ...vm.pending }).filter(([key]) =>
-    /^(ci|sshkeys|ipconfig|nameserver|searchdomain|name$)/.test(key),
-  );
-  return createHash("sha1")
-    .update(JSON.stringify(data.sort(([a], [b]) => (a < b ? -1 : 1))))
-    .digest("hex");
+  return cloudInitData({ name: vm.name, ...settingsOf(vm) }, vm.vmId).instance;
 }
 
 /** A machine that goes off takes its Kubernetes node's readiness with it, and brings it back. */
 function setReady(home: HomeState, vm: Vm, status: "True" | "Unknown"): void {
-  const joined = home.rancher.nodes.find((node) => node.vmId === vm.vmId);
+  const joined = home.rancher.nodes.find((node) => node.vmId === vm.vmId && (node.uuid ?? vm.uuid) === vm.uuid);
   const object = home.kubernetes.objects.find(
     (other) => other.kind === "Node" && other.apiVersion === "v1" && other.metadata?.name === joined?.nodeName,
   );

@@ -9,7 +9,8 @@ export interface HomeState {
   now: number;
   proxmox: {
     vms: Vm[];
-    images: { host: string; datastore: string; file: string }[];
+    /** `checksum`: as the request that downloaded it named it. */
+    images: { host: string; datastore: string; file: string; checksum?: string }[];
     datastores: (Datastore & { host: string; name: string })[];
     /** Of the token, by path. */
     privileges: Record<string, string[]>;

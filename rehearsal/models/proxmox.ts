@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { uuidOf } from "../home/build";
+import { newGuest } from "../home/guest";
 import { boot } from "../home/proxmox";
 import type { Model } from ".";
 
@@ -44,13 +44,7 @@ export const virtualMachine: Model = async ({ inputs, home, clock }) => {
     memory: Number(memory.dedicated) / 1024,
     uuid: uuidOf(vmId, home.kubernetes.counter + 1),
   });
-  home.guests[vmId] = {
-    hostKey: `ssh-ed25519 ${createHash("sha256").update(`host key of ${vmId}`).digest("base64")}`,
-    address: addresses[0]?.split("/")[0] ?? "",
-    agent: false,
-    joined: false,
-    instance: "",
-  };
+  home.guests[vmId] = newGuest(vmId, addresses[0]?.split("/")[0] ?? "");
   const made = home.proxmox.vms.find((vm) => vm.vmId === vmId);
   if (made) boot(home, made);
   return { id: String(vmId), outputs: { macAddresses: cards.map((card) => card.macAddress), ipv4Addresses: [] } };

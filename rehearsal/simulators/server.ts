@@ -24,7 +24,7 @@ export interface SimulatedReply {
   readonly status?: number;
   /** Reason phrase; Proxmox puts its message there. */
   readonly reason?: string;
-  /** Sent as JSON. */
+  /** Sent as JSON; undefined: nothing is sent. */
   readonly body?: unknown;
 }
 
@@ -124,6 +124,6 @@ export class Simulator {
     const { status = 200, reason, body } = spoiled ? { ...spoiled, body: { data: null } } : (reply ?? {});
     logged.reply = { status, ...(reason !== undefined && { reason }), body };
     response.writeHead(status, reason, { "content-type": "application/json;charset=UTF-8" });
-    response.end(JSON.stringify(body ?? null));
+    response.end(body === undefined ? "" : JSON.stringify(body));
   }
 }
