@@ -111,7 +111,7 @@ export function nodeObject(
       ],
       conditions: [{ type: "Ready", status: "True" }],
       allocatable: { cpu: "4", memory: "12Gi", pods: "110" },
-      nodeInfo: { systemUUID } as V1NodeStatus["nodeInfo"],
+      nodeInfo: { systemUUID, bootID: "1" } as V1NodeStatus["nodeInfo"],
     },
   };
 }

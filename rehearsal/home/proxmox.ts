@@ -1,3 +1,4 @@
+import type { V1NodeStatus } from "@kubernetes/client-node";
 import {
   GuestAgentSilent,
   type Clock,
@@ -131,8 +132,12 @@ function setReady(home: HomeState, vm: Vm, status: "True" | "Unknown"): void {
     (other) => other.kind === "Node" && other.apiVersion === "v1" && other.metadata?.name === joined?.nodeName,
   );
   if (!object) return;
-  const before = "status" in object ? (object.status as object) : {};
-  Object.assign(object, { status: { ...before, conditions: [{ type: "Ready", status }] } });
+  const before: V1NodeStatus = "status" in object ? (object.status as V1NodeStatus) : {};
+  // The kubelet reports the boot that it speaks of.
+  const bootID = String(Number(before.nodeInfo?.bootID ?? 0) + (status === "True" ? 1 : 0));
+  Object.assign(object, {
+    status: { ...before, conditions: [{ type: "Ready", status }], nodeInfo: { ...before.nodeInfo, bootID } },
+  });
 }
 
 function summary(vm: Vm): VmSummary {
