@@ -1,25 +1,28 @@
+import { checkedBeforehand } from "../components/nodes/checks";
 import { imagesFor } from "../components/nodes/debian-image";
 import { DebianNode } from "../components/nodes/debian-node";
-import { checkedVmIds } from "../components/nodes/vm-ids";
 import { debianImage } from "../versions";
 import type { Context, Declared, NodesOutputs } from "./context";
 import { access, operationsProvider, proxmoxProvider } from "./providers";
 
-/** The layer nodes: the ids checked, Debian's image on each host that a node uses, then every node. */
+/** The layer nodes: ids and hosts checked, Debian's image on each host that a node uses, then every node. */
 export function nodes(context: Context): Declared<NodesOutputs> {
   const { cluster, proxmox, domain, networks, sshPublicKey, nodes: specs, oldNodes } = context.file;
   const operations = operationsProvider();
   const providers = [proxmoxProvider(context), operations];
   const ways = access(context, ["proxmox", "rancher", "kubernetes", "ssh"]);
 
-  const vmId = checkedVmIds({ cluster: cluster.name, nodes: specs, oldNodes, access: ways }, { provider: operations });
-  const image = imagesFor(specs, proxmox.hosts, debianImage(), { providers });
-  const members = specs.map((node, index) => {
+  const checked = checkedBeforehand(
+    { cluster: cluster.name, nodes: specs, hosts: proxmox.hosts, oldNodes, access: ways },
+    { provider: operations },
+  );
+  const image = imagesFor(specs, proxmox.hosts, debianImage(), checked, { providers });
+  const members = specs.map((node) => {
     const debian = new DebianNode(
       node.name,
       {
         node,
-        vmId: vmId(node),
+        vmId: checked.vmId(node),
         image: image(node),
         hosts: proxmox.hosts,
         networks,
@@ -27,7 +30,6 @@ export function nodes(context: Context): Declared<NodesOutputs> {
         cluster: cluster.name,
         distribution: cluster.distribution,
         sshPublicKey,
-        order: index + 1,
         access: ways,
       },
       { providers },

@@ -1,12 +1,14 @@
 import * as proxmox from "@muhlba91/pulumi-proxmoxve";
 import * as pulumi from "@pulumi/pulumi";
-import type { Environment, NodeSpec } from "../../environment/schema";
+import type { NodeSpec } from "../../environment/schema";
+import { usedHosts, type Checked } from "./checks";
+import type { HostSpec } from "./lookup";
 
 export interface DebianImageArgs {
   /** The Proxmox host that gets it. */
   readonly host: string;
-  /** Datastore of that host whose content types include `import` (Proxmox VE 8.4 and later). */
-  readonly datastore: string;
+  /** From `checkedBeforehand`: the datastore of that host for content of the type `import` (Proxmox VE 8.4 and later). */
+  readonly datastore: pulumi.Input<string>;
   /** What Debian publishes, with the checksum that the host verifies after the download. */
   readonly image: { readonly url: string; readonly fileName: string; readonly sha512: string };
 }
@@ -52,15 +54,15 @@ export class DebianImage extends pulumi.ComponentResource {
 /** An image on each Proxmox host that one of the nodes uses, and how a node finds that of its host. */
 export function imagesFor(
   nodes: readonly NodeSpec[],
-  hosts: Environment["proxmox"]["hosts"],
+  hosts: readonly HostSpec[],
   image: DebianImageArgs["image"],
+  checked: Pick<Checked, "imageDatastore">,
   opts: pulumi.ComponentResourceOptions,
 ): (node: NodeSpec) => pulumi.Output<string> {
-  const used = hosts.filter((host) => nodes.some((node) => node.host === host.name));
   const images = new Map(
-    used.map(({ name, imageDatastore: datastore }) => [
-      name,
-      new DebianImage(`debian-image-${name}`, { host: name, datastore, image }, opts),
+    usedHosts(hosts, nodes).map(({ name: host }) => [
+      host,
+      new DebianImage(`debian-image-${host}`, { host, datastore: checked.imageDatastore(host), image }, opts),
     ]),
   );
   return (node) => {

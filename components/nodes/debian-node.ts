@@ -2,6 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "../../environment/schema";
 import type { AccessInput } from "../../operations/declare";
 import { DebianVm, type DebianVmArgs } from "./debian-vm";
+import { MachineIdentity } from "./machine-identity";
 import { NodeMembership } from "./node-membership";
 import { firstCard, NodeProvisioning } from "./node-provisioning";
 
@@ -25,17 +26,25 @@ export class DebianNode extends pulumi.ComponentResource {
   constructor(name: string, args: DebianNodeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("home-cluster:nodes:DebianNode", name, args, opts);
     const { distribution, access, ...machine } = args;
-    const { node, networks } = machine;
+    const { node, networks, cluster } = machine;
     const vm = new DebianVm(`${name}-vm`, machine, { parent: this });
+    const identity = new MachineIdentity(
+      `${name}-identity`,
+      { node, cluster, machine: vm.machine, access },
+      { parent: this },
+    );
+    const { uuid } = identity;
+    // Deleted before the guard looks at the machine, and with it before the machine.
+    const onMachine = { parent: this, dependsOn: identity };
     const provisioning = new NodeProvisioning(
       `${name}-provisioning`,
-      { node, networks, distribution, machine: vm.machine, access },
-      { parent: this },
+      { node, networks, distribution, machine: uuid, access },
+      onMachine,
     );
     const membership = new NodeMembership(
       `${name}-membership`,
-      { node, distribution, hostKey: provisioning.hostKey, machine: vm.machine, access },
-      { parent: this },
+      { node, distribution, hostKey: provisioning.hostKey, machine: uuid, access },
+      onMachine,
     );
     const { member } = membership;
     this.reach = {

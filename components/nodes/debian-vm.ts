@@ -3,11 +3,11 @@ import * as pulumi from "@pulumi/pulumi";
 import type { NodeSpec } from "../../environment/schema";
 import { guestUser } from "../../operations/nodes/host-key";
 import { diskDatastore, networkOf, type HostSpec, type NetworkSpec } from "./lookup";
-import { clusterTag } from "./vm-ids";
+import { clusterTag } from "./checks";
 
 export interface DebianVmArgs {
   readonly node: NodeSpec;
-  /** From `checkedVmIds`: the node's own id, once it is known to be free or ours. */
+  /** From `checkedBeforehand`: the node's own id, known only once every check has passed. */
   readonly vmId: pulumi.Input<number>;
   /** The image's volume on the node's host. */
   readonly image: pulumi.Input<string>;
@@ -18,8 +18,6 @@ export interface DebianVmArgs {
   readonly cluster: string;
   /** OpenSSH public key of the operator. */
   readonly sshPublicKey: string;
-  /** Place in the host's start order, from 1. */
-  readonly order: number;
 }
 
 /** The machine of a Debian node. Why each argument is there: docs/decisions/vm-arguments.md. */
@@ -42,8 +40,6 @@ export class DebianVm extends pulumi.ComponentResource {
         tags: ["debian", clusterTag(args.cluster)].sort(),
         onBoot: true,
         started: true,
-        // Members of etcd one after the other, and time for a kubelet to say goodbye on the way down.
-        startup: { order: args.order, upDelay: 30, downDelay: 180 },
         operatingSystem: { type: "l26" },
         scsiHardware: "virtio-scsi-single",
         // Proxmox's own default for new machines; `host` would tie the machine to one generation of processors.

@@ -12,7 +12,7 @@ export interface NodeMembershipArgs {
   readonly distribution: Environment["cluster"]["distribution"];
   /** The verified host key. */
   readonly hostKey: pulumi.Input<string>;
-  /** The machine's id in the engine; when another takes its place, the old one leaves first and the new one joins. */
+  /** Which machine it is (its UUID); when another takes its place, the old one leaves first and the new one joins. */
   readonly machine: pulumi.Input<string>;
   readonly access: AccessInput;
 }
@@ -33,19 +33,19 @@ export class NodeMembership extends pulumi.ComponentResource {
         update: refreshMembership,
         delete: leave,
         access: accessFor(args.access, join, refreshMembership, leave),
-        input: pulumi.output(args.hostKey).apply((hostKey) => ({
+        input: pulumi.all([args.hostKey, args.machine]).apply(([hostKey, uuid]) => ({
           node: node.name,
           roles: node.roles,
           labels: labelsOf(node),
           address: firstCard(node).address,
           distribution: args.distribution,
           hostKey,
-          vm: { host: node.host, vmId: node.vmId, mac: firstCard(node).mac },
+          vm: { host: node.host, vmId: node.vmId, mac: firstCard(node).mac, uuid },
           protect: node.protect,
         })),
         triggers: [args.machine],
       },
-      { parent: this },
+      { parent: this, dependsOn: opts?.dependsOn },
     );
     this.member = membership.result.apply((result) => result.node);
     this.registerOutputs({ member: this.member });

@@ -9,7 +9,7 @@ export interface NodeProvisioningArgs {
   readonly node: NodeSpec;
   readonly networks: readonly NetworkSpec[];
   readonly distribution: Environment["cluster"]["distribution"];
-  /** The machine's id in the engine; a machine that takes another's place is provisioned anew. */
+  /** Which machine it is (its UUID); one that takes another's place is provisioned anew. */
   readonly machine: pulumi.Input<string>;
   readonly access: AccessInput;
 }
@@ -41,7 +41,7 @@ export class NodeProvisioning extends pulumi.ComponentResource {
         },
         triggers: [args.machine],
       },
-      { parent: this },
+      { parent: this, dependsOn: opts?.dependsOn },
     );
     const verified = declare(
       `${name}-host-key`,
@@ -52,7 +52,7 @@ export class NodeProvisioning extends pulumi.ComponentResource {
         input: guest.result.apply(({ hostKey }) => ({ node: node.name, address, vm, seen: hostKey })),
         triggers: [args.machine],
       },
-      { parent: this },
+      { parent: this, dependsOn: opts?.dependsOn },
     );
     this.hostKey = verified.result.apply(({ hostKey }) => hostKey);
     this.registerOutputs({ hostKey: this.hostKey });

@@ -1,9 +1,21 @@
 import type { Operation } from "../operation";
+import { checkHosts } from "./check-hosts";
+import { checkMachine } from "./check-machine";
 import { checkVmIds } from "./check-vm-ids";
+import { identifyMachine } from "./identify-machine";
 import { join } from "./join";
 import { provision } from "./provision";
 import { refreshMembership } from "./refresh-membership";
 import { verifyHostKey } from "./verify-host-key";
 
 /** The operations of this part. */
-export const nodesOperations: readonly Operation[] = [checkVmIds, provision, verifyHostKey, join, refreshMembership];
+export const nodesOperations: readonly Operation[] = [
+  checkHosts,
+  checkVmIds,
+  identifyMachine,
+  checkMachine,
+  provision,
+  verifyHostKey,
+  join,
+  refreshMembership,
+];

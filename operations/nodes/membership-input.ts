@@ -15,8 +15,8 @@ export const membershipInput = z.object({
   distribution: z.enum(["rke1", "rke2", "k3s"]),
   /** The SSH host key as verified through the hypervisor: `ssh-ed25519 AAAA…`. */
   hostKey: z.string().startsWith("ssh-ed25519 "),
-  /** Which machine it is, for the moment it leaves. */
-  vm: z.object({ host: z.string(), vmId: z.int(), mac: z.string() }),
+  /** Which machine it is, for joining and for the moment it leaves. `uuid`: of the SMBIOS, as its Node's `systemUUID`; records from before it have none. */
+  vm: z.object({ host: z.string(), vmId: z.int(), mac: z.string(), uuid: z.string().optional() }),
   /** While true, leaving is refused. */
   protect: z.boolean(),
 });

@@ -1,6 +1,7 @@
 import type { Clients, VmIdentity } from "../clients";
 import type { Held } from "../cluster/lease";
 import type { Finding } from "../cluster/finding";
+import { mistakenIdentity, readMachine, type Machine, type Recorded } from "../cluster/machine";
 import { nodes } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
@@ -8,52 +9,6 @@ import type { RetirementInput } from "./retirement-input";
 
 /** Seconds for a guest to react to ACPI. RancherOS has no guest agent and may not react at all; everything on it has been drained by then. */
 const shutdownSeconds = 300;
-
-/** What is recorded of a machine, and all that identifies it. */
-export type Recorded = Pick<RetirementInput, "node" | "vm">;
-
-/** What Proxmox shows under a recorded id: the machine there, nothing at all, or something that is not where it was recorded. */
-export type Machine =
-  | { readonly state: "there"; readonly live: VmIdentity }
-  | { readonly state: "gone" }
-  | { readonly state: "hidden"; readonly finding: Finding };
-
-/** Not seeing a machine is not enough to call it gone: a token without the privilege sees nothing, and a migrated machine is on another host. */
-export async function readMachine({ proxmox }: Pick<Clients, "proxmox">, recorded: Recorded): Promise<Machine> {
-  const { host, vmId } = recorded.vm;
-  const live = await proxmox.readVm(host, vmId);
-  if (live) return { state: "there", live };
-  if (await proxmox.vmIdFree(vmId)) return { state: "gone" };
-  const elsewhere = (await proxmox.listVms()).find((other) => other.vmId === vmId);
-  const what = `${recorded.node}: machine ${vmId} is not on host ${host}`;
-  if (!elsewhere) {
-    return {
-      state: "hidden",
-      finding: {
-        what: `${what}, and its id is taken by something that this token cannot see`,
-        remedy: "give the token VM.Audit on the machine (README, the least privileges)",
-      },
-    };
-  }
-  return {
-    state: "hidden",
-    finding: {
-      what: `${what}, its id belongs to ${elsewhere.name} on host ${elsewhere.host}`,
-      remedy:
-        "if that is the machine meant, correct `host` in the environment file and run `pulumi up`, which records it",
-    },
-  };
-}
-
-/** Why the live machine is not the one recorded; undefined when it is. */
-export function mistakenIdentity(live: VmIdentity, { node, vm }: Recorded): string | undefined {
-  const differences = [
-    ...(live.vmId === vm.vmId ? [] : [`its id is ${live.vmId}, recorded is ${vm.vmId}`]),
-    ...(live.name === node ? [] : [`its name is ${live.name}, recorded is ${node}`]),
-    ...(live.macs[0] === vm.mac ? [] : [`its first MAC is ${live.macs[0] ?? "missing"}, recorded is ${vm.mac}`]),
-  ];
-  return differences.length === 0 ? undefined : differences.join("; ");
-}
 
 /** What stands against taking the machine away. `member`: its node is still in the cluster, and Rancher needs the machine running to remove it. */
 export function machineFindings(machine: Machine, recorded: Recorded, member: boolean): Finding[] {

@@ -2,9 +2,10 @@ import type { Clients } from "../clients";
 import { failureOf } from "../cluster/failure";
 import type { Finding } from "../cluster/finding";
 import { leaveFindings } from "../cluster/leave-cluster";
+import { readMachine, type Machine } from "../cluster/machine";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { Refusal } from "../refusal";
-import { machineFindings, readMachine, type Machine } from "./machine";
+import { machineFindings } from "./machine";
 import type { RetirementInput } from "./retirement-input";
 import { storageFindings } from "./storage-findings";
 

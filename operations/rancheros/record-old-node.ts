@@ -1,6 +1,6 @@
+import { mistakenIdentity, readMachine } from "../cluster/machine";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { mistakenIdentity, readMachine } from "./machine";
 import { retirementInput } from "./retirement-input";
 
 /** Who an old node's machine is, as read from Proxmox. */

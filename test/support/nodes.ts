@@ -139,18 +139,40 @@ export interface RunOptions {
   readonly preview?: boolean;
   /** Fails the resource of this name. */
   readonly fail?: string;
-  /** Fails every invoke with this message. */
+  /** Fails every invoke with this message, or only those of `refuses`. */
   readonly refuse?: string;
+  /** A verb. */
+  readonly refuses?: string;
 }
 
+/** Who the machine of each node is in these tests. */
+export const uuid = uuidOf(201, 1);
+
 const results: Readonly<Record<string, object>> = {
+  "identify-machine": { uuid },
   provision: { hostKey },
   "verify-host-key": { hostKey },
   join: { node: "debian-1", address: "192.168.10.21" },
 };
 
-/** What the engine answers in these tests: every operation succeeds, the ids that are asked for are free. */
-export function engine({ preview = false, fail, refuse }: RunOptions): RecordOptions {
+/** What checks answer, by verb. */
+const answers: Readonly<Record<string, (input: AskedInput) => object>> = {
+  "check-vm-ids": ({ nodes = [] }) => ({
+    vmIds: Object.fromEntries(nodes.map((node) => [node.name, node.vmId])),
+  }),
+  "check-hosts": ({ hosts = [] }) => ({
+    hosts: Object.fromEntries(hosts.map(({ name, ...datastores }) => [name, datastores])),
+  }),
+  "identify-machine": () => ({ uuid }),
+};
+
+interface AskedInput {
+  readonly nodes?: { name: string; vmId: number }[];
+  readonly hosts?: { name: string }[];
+}
+
+/** What the engine answers in these tests: every operation succeeds, the ids that are asked for are free, the hosts are ready. */
+export function engine({ preview = false, fail, refuse, refuses }: RunOptions): RecordOptions {
   return {
     stack: "test-nodes",
     preview,
@@ -162,13 +184,10 @@ export function engine({ preview = false, fail, refuse }: RunOptions): RecordOpt
       return type === "command:local:Command" ? { outputs: { stdout: secret(JSON.stringify(results[verb])) } } : {};
     },
     call: (_, args) => {
-      if (refuse !== undefined) throw new Error(refuse);
-      const { input } = JSON.parse(String(reveal(args.stdin))) as {
-        input: { nodes: { name: string; vmId: number }[] };
-      };
-      return {
-        stdout: JSON.stringify({ vmIds: Object.fromEntries(input.nodes.map((node) => [node.name, node.vmId])) }),
-      };
+      const verb = String(args.command).replace("operations/run ", "");
+      if (refuse !== undefined && (refuses ?? verb) === verb) throw new Error(refuse);
+      const { input } = JSON.parse(String(reveal(args.stdin))) as { input: AskedInput };
+      return { stdout: JSON.stringify(answers[verb]?.(input)) };
     },
   };
 }

@@ -17,10 +17,12 @@ function up(file: Environment, options: RunOptions = {}): Promise<Recording> {
 
 const home = environment("home");
 const perNode = (name: string): string[] =>
-  ["membership-member", "provisioning-guest", "provisioning-host-key", "vm-machine"].map((part) => `${name}-${part}`);
+  ["identity-guard", "membership-member", "provisioning-guest", "provisioning-host-key", "vm-machine"].map(
+    (part) => `${name}-${part}`,
+  );
 
 describe("stacks/nodes", () => {
-  it("registers the image of the one host and four resources per node, each with the provider of its system", async () => {
+  it("registers the image of the one host and five resources per node, each with the provider of its system", async () => {
     const recording = await up(home);
     assert.equal(recording.error, undefined);
     const registered = resources(recording);
@@ -37,18 +39,6 @@ describe("stacks/nodes", () => {
     assert.deepEqual(providers.map(({ name, type }) => [name, type]).sort(), [
       ["operations", "pulumi:providers:command"],
       ["proxmox", "pulumi:providers:proxmoxve"],
-    ]);
-  });
-
-  it("gives the machines their place in the start order from the file", async () => {
-    const recording = await up(home);
-    const orders = resources(recording).flatMap(({ name, inputs }) =>
-      name.endsWith("-machine") ? [[name, (inputs as { startup: { order: number } }).startup.order]] : [],
-    );
-    assert.deepEqual(orders, [
-      ["debian-1-vm-machine", 1],
-      ["debian-2-vm-machine", 2],
-      ["debian-3-vm-machine", 3],
     ]);
   });
 
@@ -69,15 +59,14 @@ describe("stacks/nodes", () => {
     for (const text of Object.values(secrets)) assert.ok(!inClear(recording).includes(text), text);
   });
 
-  for (const preview of [true, false]) {
-    it(`registers no machine when the ids are refused, in ${preview ? "a preview" : "an update"}`, async () => {
-      const recording = await up(home, { preview, refuse: "node debian-1: id 201 is taken, nothing was touched" });
-      assert.match(String(recording.error), /id 201 is taken/);
-      assert.deepEqual(
-        resources(recording).map(({ name }) => name),
-        ["debian-image-pve-file"],
-      );
-    });
+  for (const refuses of ["check-vm-ids", "check-hosts"]) {
+    for (const preview of [true, false]) {
+      it(`registers neither image nor machine when ${refuses} refuses, in ${preview ? "a preview" : "an update"}`, async () => {
+        const recording = await up(home, { preview, refuses, refuse: "it is taken, nothing was touched" });
+        assert.match(String(recording.error), /it is taken/);
+        assert.deepEqual(resources(recording), []);
+      });
+    }
   }
 
   it("without the image of one host, exactly the nodes of that host are not registered", async () => {
@@ -92,6 +81,8 @@ describe("stacks/nodes", () => {
     const recording = await up(home, { fail: "debian-2-vm-machine" });
     const lost = names(await up(home)).filter((name) => !names(recording).includes(name));
     assert.deepEqual(lost, [
+      "debian-2-identity",
+      "debian-2-identity-guard",
       "debian-2-membership",
       "debian-2-membership-member",
       "debian-2-provisioning",

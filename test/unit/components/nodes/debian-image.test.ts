@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import * as pulumi from "@pulumi/pulumi";
 import { DebianImage, imagesFor } from "../../../../components/nodes/debian-image";
 import { environment } from "../../../support/environment";
 import { run } from "../../../support/nodes";
@@ -9,6 +10,7 @@ const image = {
   fileName: "debian-13-genericcloud-amd64-1.qcow2",
   sha512: "checksum-of-these-tests",
 };
+const checked = { imageDatastore: (host: string) => pulumi.output(`store-of-${host}`) };
 const args = { host: "pve", datastore: "local", image };
 
 describe("components/nodes/debian-image (does not prove that Proxmox downloads it)", () => {
@@ -49,7 +51,7 @@ describe("components/nodes/debian-image (does not prove that Proxmox downloads i
       file.proxmox.hosts.push({ ...file.proxmox.hosts[0], name: "pve-c", address: "172.20.10.4" } as never);
     });
     for (const preview of [false, true]) {
-      const recording = await run((opts) => imagesFor(lab.nodes, lab.proxmox.hosts, image, opts), { preview });
+      const recording = await run((opts) => imagesFor(lab.nodes, lab.proxmox.hosts, image, checked, opts), { preview });
       assert.deepEqual(names(recording), [
         "debian-image-pve-a",
         "debian-image-pve-a-file",
@@ -63,7 +65,7 @@ describe("components/nodes/debian-image (does not prove that Proxmox downloads i
     const lab = environment("lab");
     const volumes: string[] = [];
     const recording = await run((opts) => {
-      const volume = imagesFor(lab.nodes, lab.proxmox.hosts, image, opts);
+      const volume = imagesFor(lab.nodes, lab.proxmox.hosts, image, checked, opts);
       for (const node of lab.nodes) volume(node).apply((text) => volumes.push(`${node.host} ${text}`));
       const [node] = lab.nodes;
       assert.ok(node);

@@ -10,7 +10,7 @@ import { dispatch } from "../../../../operations/dispatch";
 import { nodes as kubernetesNodes } from "../../../../operations/kinds";
 import { isUnknown, reveal, type Recording } from "../../../../rehearsal/record";
 import { environment } from "../../../support/environment";
-import { homeWithMachine, hostKey, run, secrets, ways } from "../../../support/nodes";
+import { homeWithMachine, hostKey, run, secrets, uuid, ways } from "../../../support/nodes";
 import { inClear, names, resources, summaries, type Summary } from "../../../support/services";
 
 type NodeFile = EnvironmentFile["nodes"][number];
@@ -33,7 +33,6 @@ function args(change: (node: NodeFile, file: EnvironmentFile) => void = () => un
     cluster: "home",
     distribution: "rke1",
     sshPublicKey: file.sshPublicKey,
-    order: 1,
     access: ways(),
   };
 }
@@ -61,6 +60,8 @@ const request = (recording: Recording, name: string): { access: object; input: R
 
 const all = [
   "debian-1",
+  "debian-1-identity",
+  "debian-1-identity-guard",
   "debian-1-membership",
   "debian-1-membership-member",
   "debian-1-provisioning",
@@ -96,7 +97,6 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
         tags: ["debian", "home-cluster-home"],
         onBoot: true,
         started: true,
-        startup: { order: 1, upDelay: 30, downDelay: 180 },
         operatingSystem: { type: "l26" },
         scsiHardware: "virtio-scsi-single",
         cpu: { cores: 4, sockets: 1, type: "x86-64-v2-AES" },
@@ -169,23 +169,53 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     });
   });
 
-  const command = (name: string, parent: string, verbs: object, stdin: object, after: string[]): object => ({
+  const command = (
+    name: string,
+    parent: string,
+    verbs: object,
+    stdin: object,
+    after: string[],
+    trigger = uuid,
+  ): object => ({
     name,
     type: "command:local:Command",
     parent,
     provider: "operations",
-    inputs: { ...verbs, stdin: { secret: stdin }, logging: "stderr", addPreviousOutputInEnv: false, triggers: ["201"] },
+    inputs: {
+      ...verbs,
+      stdin: { secret: stdin },
+      logging: "stderr",
+      addPreviousOutputInEnv: false,
+      triggers: [trigger],
+    },
     after,
     options: { deleteBeforeReplace: true },
   });
   const proxmox = { endpoint: "https://pve.home.example.org:8006/", token: secrets.proxmoxToken };
 
-  it("registers provisioning, verification and membership, each with the secrets that it needs and a trigger on the machine", async () => {
+  it("registers the machine's guard before provisioning, verification and membership, each with the secrets that it needs and a trigger on which machine it is", async () => {
     const recording = await run(node());
     const vm = { host: "pve", vmId: 201 };
     assert.deepEqual(
       resources(recording).filter(({ type }) => type === "command:local:Command"),
       [
+        command(
+          "debian-1-identity-guard",
+          "debian-1-identity",
+          {
+            create: "operations/run identify-machine",
+            update: "operations/run identify-machine",
+            delete: "operations/run check-machine",
+          },
+          {
+            version: 1,
+            access: { proxmox },
+            input: { node: "debian-1", tag: "home-cluster-home", vm: { ...vm, mac: "BC:24:11:00:10:21" } },
+          },
+          ["debian-1-vm-machine"],
+          // Its id in the engine: the guard goes whenever the engine deletes the machine, and only then.
+          "201",
+        ),
         command(
           "debian-1-membership-member",
           "debian-1-membership",
@@ -197,6 +227,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
           {
             version: 1,
             access: {
+              proxmox,
               rancher: {
                 url: "https://rancher.home.example.org",
                 token: secrets.rancherToken,
@@ -214,11 +245,11 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
               address: "192.168.10.21",
               distribution: "rke1",
               hostKey,
-              vm: { ...vm, mac: "BC:24:11:00:10:21" },
+              vm: { ...vm, mac: "BC:24:11:00:10:21", uuid },
               protect: true,
             },
           },
-          ["debian-1-provisioning-host-key", "debian-1-vm-machine"],
+          ["debian-1-identity-guard", "debian-1-provisioning-host-key", "debian-1-vm-machine"],
         ),
         command(
           "debian-1-provisioning-guest",
@@ -237,7 +268,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
               cards: [{ mac: "BC:24:11:00:40:21", network: "192.168.40.0/24", gateway: "192.168.40.1" }],
             },
           },
-          ["debian-1-vm-machine"],
+          ["debian-1-identity-guard", "debian-1-vm-machine"],
         ),
         command(
           "debian-1-provisioning-host-key",
@@ -248,7 +279,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
             access: { proxmox },
             input: { node: "debian-1", address: "192.168.10.21", vm, seen: hostKey },
           },
-          ["debian-1-provisioning-guest", "debian-1-vm-machine"],
+          ["debian-1-identity-guard", "debian-1-provisioning-guest", "debian-1-vm-machine"],
         ),
       ],
     );
@@ -271,16 +302,31 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     assert.ok(isUnknown((inputsOf(preview, "debian-1-membership-member").triggers as unknown[])[0]));
   });
 
+  it("asks who the machine is once its id is known, so never in a preview that makes it", async () => {
+    for (const preview of [true, false]) {
+      const recording = await run(node(), { preview, refuse: "asked", refuses: "identify-machine" });
+      assert.equal(/asked/.test(String(recording.error)), !preview);
+    }
+  });
+
+  it("registers nothing on a machine that is refused", async () => {
+    const recording = await run(node(), { refuse: "another one", refuses: "identify-machine" });
+    assert.match(String(recording.error), /another one/);
+    assert.deepEqual(
+      resources(recording).map(({ name }) => name),
+      ["debian-1-identity-guard", "debian-1-vm-machine"],
+    );
+  });
+
+  const onMachine = ["debian-1-membership-member", "debian-1-provisioning-guest", "debian-1-provisioning-host-key"];
   const gates: [string, string[]][] = [
-    [
-      "debian-1-vm-machine",
-      ["debian-1-membership-member", "debian-1-provisioning-guest", "debian-1-provisioning-host-key"],
-    ],
+    ["debian-1-vm-machine", ["debian-1-identity-guard", ...onMachine]],
+    ["debian-1-identity-guard", onMachine],
     ["debian-1-provisioning-guest", ["debian-1-membership-member", "debian-1-provisioning-host-key"]],
     ["debian-1-provisioning-host-key", ["debian-1-membership-member"]],
     ["debian-1-membership-member", []],
   ];
-  const custom = all.filter((name) => /machine|guest|host-key|member$/.test(name));
+  const custom = all.filter((name) => /machine|guard|guest|host-key|member$/.test(name));
   for (const [fail, lost] of gates) {
     it(`without ${fail}, exactly ${lost.length} more resources are not registered`, async () => {
       const recording = await run(node(), { fail });
@@ -325,6 +371,8 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
 
 /** Each value of an input, changed by itself. */
 const changes: Record<string, Record<string, unknown>> = {
+  // Another machine is refused, which is tested with the operation.
+  "debian-1-identity-guard": {},
   "debian-1-provisioning-guest": {
     revision: 2,
     distribution: "rke2",
@@ -336,7 +384,7 @@ const changes: Record<string, Record<string, unknown>> = {
     labels: { "home-cluster/node": "debian", zone: "b" },
     distribution: "rke2",
     hostKey: "ssh-ed25519 AAAAother",
-    vm: { host: "pve", vmId: 201, mac: "BC:24:11:00:10:99" },
+    vm: { host: "pve", vmId: 201, mac: "BC:24:11:00:10:99", uuid: "another" },
     protect: false,
   },
 };

@@ -46,6 +46,13 @@ async function beforeLeaving(protect = false): Promise<MigratedHome & { readonly
   return { ...migrated, input };
 }
 
+/** debian-4 in the place of debian-3. */
+const fourth = {
+  node: "debian-4",
+  address: "192.168.10.24",
+  vm: { host: "pve", vmId: 204, mac: "BC:24:11:00:10:24" },
+};
+
 const remaining = ["debian-1", "debian-2", "debian-4", "rancheros-1", "rancheros-2", "rancheros-3"];
 
 describe("a Debian node leaving on the pretend home (does not prove what real systems do: see the README)", () => {
@@ -155,12 +162,7 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
 
   it("two that leave at once go one after the other", async () => {
     const { home, clients, input } = await beforeLeaving();
-    const second = {
-      ...input,
-      node: "debian-4",
-      address: "192.168.10.24",
-      vm: { host: "pve", vmId: 204, mac: "BC:24:11:00:10:24" },
-    };
+    const second = { ...input, ...fourth };
     await Promise.all([leave.run(input, clients), leave.run(second, clients)]);
     assert.deepEqual(
       standing(home).nodes,
@@ -170,7 +172,7 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
 
   it("one that starts in the middle of another's leave waits instead of refusing what is half done", async () => {
     const { home, clients, input, clock } = await beforeLeaving();
-    const one = leave.run({ ...input, node: "debian-4", address: "192.168.10.24" }, clients);
+    const one = leave.run({ ...input, ...fourth }, clients);
     while (!home.rancher.nodes.some((node) => node.state === "removing")) await clock.sleep(1000);
     await leave.run(input, clients);
     await one;
@@ -199,7 +201,7 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
     const { labels, distribution, hostKey, ...needed } = recorded;
     assert.deepEqual([labels, distribution, hostKey], [{}, "rke1", "ssh-ed25519 AAAA"]);
     assert.deepEqual(leave.schema.parse(recorded), needed);
-    assert.deepEqual(leave.needs, ["rancher", "kubernetes"]);
+    assert.deepEqual(leave.needs, ["proxmox", "rancher", "kubernetes"]);
   });
 });
 
@@ -272,6 +274,17 @@ const refusals: { name: string; change: (home: HomeState) => void; finding: stri
     finding: "debian-3: pod apps/web cannot run on any node that stays ",
   },
   {
+    name: "another machine under the node's id",
+    change: (home) => (vmOf(home, "debian-3").macs = ["02:00:00:00:00:03"]),
+    finding:
+      "debian-3: machine 203 on pve is another one (its first MAC is 02:00:00:00:00:03, recorded is BC:24:11:00:10:23): ",
+  },
+  {
+    name: "a machine that moved to another host",
+    change: (home) => (vmOf(home, "debian-3").host = "pve-b"),
+    finding: "debian-3: machine 203 is not on host pve, its id belongs to debian-3 on host pve-b: ",
+  },
+  {
     name: "another node that Rancher is still removing",
     change: (home) => (rancherNode(home, "rancheros-2").state = "removing"),
     finding: "debian-3: Rancher is still removing rancheros-2: ",
@@ -295,7 +308,7 @@ describe("what stands against a leave is refused before anything is touched", ()
 
   it("what changed while it waited for the lock", async () => {
     const { home, clients, input, clock } = await beforeLeaving();
-    const other = { ...input, node: "debian-4", roles: ["worker" as const], address: "192.168.10.24" };
+    const other = { ...input, ...fourth, roles: ["worker" as const] };
     const one = leave.run(other, clients);
     await clock.sleep(10_000);
     const two = refusalOf(leave.run(input, clients));
