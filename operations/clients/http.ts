@@ -14,6 +14,8 @@ export interface HttpServer {
   readonly caCertificate: string | undefined;
   /** Where the CA is set in the environment file, for messages. */
   readonly caSetting: string;
+  /** How its certificate is made anew when it has expired, for messages. */
+  readonly renewal: string;
 }
 
 export interface HttpAnswer {
@@ -86,8 +88,15 @@ export class JsonHttp {
   }
 
   private noAnswer(code: string): Refusal {
-    const { name, base, caSetting } = this.server;
+    const { name, base, caSetting, renewal } = this.server;
     const { origin, host } = new URL(base);
+    if (code === "CERT_HAS_EXPIRED") {
+      return new Refusal({
+        what: `${name} at ${origin}: its certificate has expired, nothing was sent`,
+        why: `TLS says ${code}`,
+        next: `renew it: ${renewal}; until when it holds: \`openssl s_client -connect ${withPort(host)} </dev/null | openssl x509 -noout -enddate\``,
+      });
+    }
     return isTlsFailure(code)
       ? new Refusal({
           what: `${name} at ${origin}: its certificate is not trusted, nothing was sent`,

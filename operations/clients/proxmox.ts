@@ -25,6 +25,8 @@ export function proxmoxClient(
       authorization: `PVEAPIToken=${access.token}`,
       caCertificate: access.caCertificate,
       caSetting: "proxmox.caCertificate",
+      renewal:
+        "on the host, as root, `pvecm updatecerts --force && systemctl restart pveproxy` (one from ACME: `pvenode acme cert renew --force`)",
     },
     clock,
   );
@@ -137,7 +139,7 @@ class RealProxmox implements ProxmoxApi {
       const path = `/nodes/${encodeURIComponent(host)}/storage/${encodeURIComponent(datastore)}/status`;
       status = await this.call("GET", path);
     } catch (error) {
-      if (error instanceof ProxmoxRefusal && /storage '[^']*' (does not exist|is not available)/.test(error.message))
+      if (error instanceof ProxmoxRefusal && /storage '[^']*' (does not exist|is not available)|No such storage/.test(error.message))
         return undefined;
       throw error;
     }

@@ -19,6 +19,8 @@ export function rancherClient(access: NonNullable<Access["rancher"]>, clock: Clo
       authorization: `Bearer ${access.token}`,
       caCertificate: access.caCertificate,
       caSetting: "cluster.rancher.caCertificate",
+      renewal:
+        "where Rancher runs, the secret tls-rancher-ingress in cattle-system holds it (with cert-manager: `kubectl -n cattle-system describe certificate`)",
     },
     clock,
   );

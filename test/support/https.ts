@@ -65,8 +65,7 @@ export class TestServer {
     readonly ca: string,
   ) {}
 
-  static async start(): Promise<TestServer> {
-    const { ca, key, cert } = certificates();
+  static async start({ ca, key, cert } = certificates()): Promise<TestServer> {
     const server = createServer({ key, cert });
     const test = new TestServer(server, ca);
     server.on("request", (request, response) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { GuestAgentSilent, type ProxmoxApi } from "../../../../operations/clients";
 import { proxmoxClient, ProxmoxRefusal } from "../../../../operations/clients/proxmox";
 import { VirtualClock } from "../../../../rehearsal/home/clock";
-import { TestServer, type Reply } from "../../../support/https";
+import { expiredCertificates, TestServer, type Reply } from "../../../support/https";
 import { needs } from "../../../support/needs";
 import { refused } from "../../../support/nodes";
 
@@ -294,6 +294,21 @@ describe("operations/clients/proxmox, against an HTTPS server with a private CA 
     assert.match(next, /`proxmox.caCertificate`/);
     assert.deepEqual(server.seen, []);
     assert.equal(clock.now(), 0);
+  });
+
+  it("sends nothing to a server whose certificate has expired, and says how it is renewed", async () => {
+    const expired = await TestServer.start(expiredCertificates());
+    try {
+      const stale = proxmoxClient({ endpoint: expired.url, token, caCertificate: expired.ca }, clock);
+      const { what, why, next } = await refused(stale.listVms());
+      assert.match(what, /^Proxmox at https:.*: its certificate has expired, nothing was sent$/);
+      assert.equal(why, "TLS says CERT_HAS_EXPIRED");
+      assert.match(next, /^renew it: on the host, as root, `pvecm updatecerts --force && systemctl restart pveproxy`/);
+      assert.doesNotMatch(next, /caCertificate/);
+      assert.deepEqual([expired.seen, clock.now()], [[], 0]);
+    } finally {
+      await expired.stop();
+    }
   });
 
   it("refuses a certificate for another name", async () => {
