@@ -17,7 +17,10 @@ export interface Member {
 
 export type Registered = "joined" | "already joined" | "refused";
 
-/** The pretend Rancher. On rke1 a node whose machine is off stays in `removing` for ever, as in the real one. */
+/**
+ * The pretend Rancher. On rke1 a node whose machine is off stays in `removing` for ever, as it did before rancher/rancher#35148: the harder case, which nothing
+ * may rely on being better. That of a machine that is gone, or another one under its id, does go, as Rancher's since then.
+ */
 export class PretendRancher implements RancherApi {
   constructor(
     private readonly home: HomeState,
@@ -85,9 +88,9 @@ export class PretendRancher implements RancherApi {
     if (guest?.joined) return "already joined";
     if (guest) guest.joined = true;
     const node = this.registered(member, vmId);
-    if (node.state === "removing") return "joined";
     void this.clock.sleep(75_000).then(async () => {
-      if (!this.home.rancher.nodes.includes(node) || (await this.kubernetes.read(nodes, member.nodeName))) return;
+      if (!this.home.rancher.nodes.includes(node) || node.state === "removing") return;
+      if (await this.kubernetes.read(nodes, member.nodeName)) return;
       node.nodeName = member.nodeName;
       await this.kubernetes.create(
         nodeObject(member.nodeName, member.address, member.roles, member.labels, member.systemUUID),
@@ -111,7 +114,7 @@ export class PretendRancher implements RancherApi {
     const node = this.home.rancher.nodes.find((other) => other.id === id);
     if (!node || node.state === "removing") return;
     node.state = "removing";
-    if (this.home.rancher.distribution === "rke1" && this.machineOf(node)?.status !== "running") return;
+    if (this.home.rancher.distribution === "rke1" && this.machineOf(node)?.status === "stopped") return;
     void this.clock.sleep(30_000).then(async () => {
       if (node.nodeName !== undefined) await this.kubernetes.remove(nodes, node.nodeName);
       this.home.rancher.nodes = this.home.rancher.nodes.filter((other) => other !== node);
