@@ -70,7 +70,14 @@ describe("rehearsal/simulators/rancher, asked by the real client (does not prove
   /** What sends what the client never would. */
   function http({ access, clock }: SimulatedCluster): JsonHttp {
     const { url, token, caCertificate } = access.rancher;
-    const server = { base: url, authorization: `Bearer ${token}`, caCertificate, name: "Rancher", caSetting: "", renewal: "" };
+    const server = {
+      base: url,
+      authorization: `Bearer ${token}`,
+      caCertificate,
+      name: "Rancher",
+      caSetting: "",
+      renewal: "",
+    };
     return new JsonHttp(server, clock);
   }
 
