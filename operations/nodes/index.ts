@@ -4,8 +4,10 @@ import { checkMachine } from "./check-machine";
 import { checkVmIds } from "./check-vm-ids";
 import { identifyMachine } from "./identify-machine";
 import { join } from "./join";
+import { checkPending } from "./pending";
 import { provision } from "./provision";
 import { refreshMembership } from "./refresh-membership";
+import { restartNode } from "./restart";
 import { verifyHostKey } from "./verify-host-key";
 
 /** The operations of this part. */
@@ -18,4 +20,6 @@ export const nodesOperations: readonly Operation[] = [
   verifyHostKey,
   join,
   refreshMembership,
+  checkPending,
+  restartNode,
 ];
