@@ -1,6 +1,7 @@
 import { checkedBeforehand } from "../components/nodes/checks";
 import { imagesFor } from "../components/nodes/debian-image";
 import { DebianNode } from "../components/nodes/debian-node";
+import { warnOfPending } from "../components/nodes/pending";
 import { debianImage } from "../versions";
 import type { Context, Declared, NodesOutputs } from "./context";
 import { access, operationsProvider, proxmoxProvider } from "./providers";
@@ -16,6 +17,7 @@ export function nodes(context: Context): Declared<NodesOutputs> {
     { cluster: cluster.name, nodes: specs, hosts: proxmox.hosts, oldNodes, access: ways },
     { provider: operations },
   );
+  warnOfPending({ nodes: specs, access: ways }, { provider: operations });
   const image = imagesFor(specs, proxmox.hosts, debianImage(), checked, { providers });
   const members = specs.map((node) => {
     const debian = new DebianNode(

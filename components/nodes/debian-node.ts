@@ -5,6 +5,7 @@ import { DebianVm, type DebianVmArgs } from "./debian-vm";
 import { MachineIdentity } from "./machine-identity";
 import { NodeMembership } from "./node-membership";
 import { firstCard, NodeProvisioning } from "./node-provisioning";
+import { NodeRestart } from "./node-restart";
 
 export interface DebianNodeArgs extends DebianVmArgs {
   readonly distribution: Environment["cluster"]["distribution"];
@@ -45,6 +46,12 @@ export class DebianNode extends pulumi.ComponentResource {
       `${name}-membership`,
       { node, distribution, hostKey: provisioning.hostKey, machine: uuid, access },
       onMachine,
+    );
+    // Behind the machine too: its changed settings must be in Proxmox before anything can wait for a restart.
+    new NodeRestart(
+      `${name}-restart`,
+      { node, networks, domain: machine.domain, sshPublicKey: machine.sshPublicKey, access },
+      { parent: this, dependsOn: [vm, membership] },
     );
     const { member } = membership;
     this.reach = {

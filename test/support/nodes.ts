@@ -153,6 +153,7 @@ const results: Readonly<Record<string, object>> = {
   provision: { hostKey },
   "verify-host-key": { hostKey },
   join: { node: "debian-1", address: "192.168.10.21" },
+  "restart-node": { node: "debian-1", restarted: false, waiting: [] },
 };
 
 /** What checks answer, by verb. */
@@ -164,6 +165,7 @@ const answers: Readonly<Record<string, (input: AskedInput) => object>> = {
     hosts: Object.fromEntries(hosts.map(({ name, ...datastores }) => [name, datastores])),
   }),
   "identify-machine": () => ({ uuid }),
+  "check-pending": () => ({ pending: {} }),
 };
 
 interface AskedInput {

@@ -2,27 +2,36 @@ import assert from "node:assert/strict";
 import * as pulumi from "@pulumi/pulumi";
 import type { Secrets } from "../../../environment/load";
 import type { Environment } from "../../../environment/schema";
-import { record, type Recording } from "../../../rehearsal/record";
+import { record, type RecordOptions, type Recording } from "../../../rehearsal/record";
 import { nodes } from "../../../stacks/nodes";
 import { environment } from "../../support/environment";
 import { engine, hostKey, secrets, type RunOptions } from "../../support/nodes";
 import { inClear, names, resources } from "../../support/services";
+import { keepingWarnings } from "../../support/warnings";
 
-function up(file: Environment, options: RunOptions = {}): Promise<Recording> {
-  return record(() => {
-    const given = Object.fromEntries(Object.entries(secrets).map(([key, value]) => [key, pulumi.secret(value)]));
-    return nodes({ environment: "home", layer: "nodes", file, secrets: given as unknown as Secrets });
-  }, engine(options));
+function up(file: Environment, options: RunOptions = {}, other: RecordOptions = {}): Promise<Recording> {
+  return record(
+    () => {
+      const given = Object.fromEntries(Object.entries(secrets).map(([key, value]) => [key, pulumi.secret(value)]));
+      return nodes({ environment: "home", layer: "nodes", file, secrets: given as unknown as Secrets });
+    },
+    { ...engine(options), ...other },
+  );
 }
 
 const home = environment("home");
 const perNode = (name: string): string[] =>
-  ["identity-guard", "membership-member", "provisioning-guest", "provisioning-host-key", "vm-machine"].map(
-    (part) => `${name}-${part}`,
-  );
+  [
+    "identity-guard",
+    "membership-member",
+    "provisioning-guest",
+    "provisioning-host-key",
+    "restart-step",
+    "vm-machine",
+  ].map((part) => `${name}-${part}`);
 
 describe("stacks/nodes", () => {
-  it("registers the image of the one host and five resources per node, each with the provider of its system", async () => {
+  it("registers the image of the one host and six resources per node, each with the provider of its system", async () => {
     const recording = await up(home);
     assert.equal(recording.error, undefined);
     const registered = resources(recording);
@@ -44,6 +53,19 @@ describe("stacks/nodes", () => {
 
   it("registers the same in preview and update", async () => {
     assert.deepEqual(names(await up(home, { preview: true })), names(await up(home)));
+  });
+
+  it("names what waits for a restart, once, and registers the same", async () => {
+    const told = engine({});
+    const call: RecordOptions["call"] = (token, args) =>
+      args.command === "operations/run check-pending"
+        ? { stdout: '{"pending":{"debian-2":["memory"]}}' }
+        : (told.call?.(token, args) ?? {});
+    const { result, warnings } = await keepingWarnings(() => up(home, {}, { call }));
+    assert.deepEqual(names(result), names(await up(home)));
+    assert.deepEqual(warnings, [
+      "waits for a restart: debian-2 (memory)\n  to apply it: `restart: true` on debian-2 in the environment file, then `pulumi up`: one node at a time is drained, restarted and awaited",
+    ]);
   });
 
   it("returns how each node is reached, and no secret anywhere in clear", async () => {
@@ -88,6 +110,8 @@ describe("stacks/nodes", () => {
       "debian-2-provisioning",
       "debian-2-provisioning-guest",
       "debian-2-provisioning-host-key",
+      "debian-2-restart",
+      "debian-2-restart-step",
     ]);
   });
 });

@@ -67,6 +67,8 @@ const all = [
   "debian-1-provisioning",
   "debian-1-provisioning-guest",
   "debian-1-provisioning-host-key",
+  "debian-1-restart",
+  "debian-1-restart-step",
   "debian-1-vm",
   "debian-1-vm-machine",
 ];
@@ -197,7 +199,8 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     const recording = await run(node());
     const vm = { host: "pve", vmId: 201 };
     assert.deepEqual(
-      resources(recording).filter(({ type }) => type === "command:local:Command"),
+      // The restart's step: node-restart.test.ts.
+      resources(recording).filter(({ name, type }) => type === "command:local:Command" && !name.endsWith("-step")),
       [
         command(
           "debian-1-identity-guard",
@@ -318,15 +321,24 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     );
   });
 
-  const onMachine = ["debian-1-membership-member", "debian-1-provisioning-guest", "debian-1-provisioning-host-key"];
+  const onMachine = [
+    "debian-1-membership-member",
+    "debian-1-provisioning-guest",
+    "debian-1-provisioning-host-key",
+    "debian-1-restart-step",
+  ];
   const gates: [string, string[]][] = [
     ["debian-1-vm-machine", ["debian-1-identity-guard", ...onMachine]],
     ["debian-1-identity-guard", onMachine],
-    ["debian-1-provisioning-guest", ["debian-1-membership-member", "debian-1-provisioning-host-key"]],
-    ["debian-1-provisioning-host-key", ["debian-1-membership-member"]],
-    ["debian-1-membership-member", []],
+    [
+      "debian-1-provisioning-guest",
+      ["debian-1-membership-member", "debian-1-provisioning-host-key", "debian-1-restart-step"],
+    ],
+    ["debian-1-provisioning-host-key", ["debian-1-membership-member", "debian-1-restart-step"]],
+    ["debian-1-membership-member", ["debian-1-restart-step"]],
+    ["debian-1-restart-step", []],
   ];
-  const custom = all.filter((name) => /machine|guard|guest|host-key|member$/.test(name));
+  const custom = all.filter((name) => /machine|guard|guest|host-key|member$|step$/.test(name));
   for (const [fail, lost] of gates) {
     it(`without ${fail}, exactly ${lost.length} more resources are not registered`, async () => {
       const recording = await run(node(), { fail });
