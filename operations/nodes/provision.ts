@@ -3,6 +3,7 @@ import { SshFailure, type Clients, type SshResult } from "../clients";
 import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
 import { guestUser, hostKeyThroughHypervisor } from "./host-key";
+import { refuseImpostor } from "./verify-host-key";
 
 /** Raised by one when `provision.sh` changes in a way that nodes which exist must get too: a changed input is what makes it run again. */
 export const provisionRevision = 1;
@@ -51,6 +52,8 @@ export const provision = defineOperation({
     for (const line of stdout.split("\n").filter((text) => text.startsWith("changed "))) {
       clients.log(`${input.node}: ${line}`);
     }
+    // Here already, and not only by verify-host-key: what was done to an impostor must not be recorded as done, or the machine itself would never get it.
+    await refuseImpostor({ ...input, seen: hostKey }, clients);
     return { hostKey };
   },
 });

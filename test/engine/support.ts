@@ -49,9 +49,10 @@ export class Engine {
   }
 
   /** Everything that Pulumi may look at, and nothing else of this process's environment but PATH. */
-  private environment(): NodeJS.ProcessEnv {
+  environment(): Record<string, string> {
     return {
-      PATH: process.env.PATH,
+      PATH: process.env.PATH ?? "",
+      NO_PROXY: "127.0.0.1",
       HOME: join(this.folder, "home"),
       TMPDIR: tmpdir(),
       PULUMI_HOME: join(this.folder, "home"),
@@ -118,6 +119,10 @@ export class Checkout {
   async real(stack: string): Promise<string[]> {
     const { resources } = await this.state(stack);
     return resources.map(({ type }) => type).filter((type) => !/^(pulumi:|home-cluster:)/.test(type));
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
   }
 
   file(name: string): string {

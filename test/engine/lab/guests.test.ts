@@ -61,7 +61,9 @@ describe("guests: our SSH client against Debian's sshd (does not prove what the 
     await guests.boot(vm);
     assert.equal(home.guests[201]?.hostKey, hostKey);
     assert.notEqual((await ssh.run(target, "provision", {})).hostKey, hostKey);
-    await assert.rejects(ssh.run({ ...target, hostKey }, "join-rke1", {}, { TOKEN: "token-of-this-test" }), { kind: "host-key" });
+    await assert.rejects(ssh.run({ ...target, hostKey }, "join-rke1", {}, { TOKEN: "token-of-this-test" }), {
+      kind: "host-key",
+    });
     assert.equal(
       guests.received.some(({ input }) => input.includes("token-of-this-test")),
       false,

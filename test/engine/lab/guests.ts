@@ -34,8 +34,6 @@ export interface Ended {
 /** `before`: the connection breaks, nothing ran. `after`: it ran, and nobody hears of it. */
 export type Drop = "before" | "after";
 
-const scripts = join(root, "operations", "guest");
-
 /**
  * The machines' insides: a booted machine gets its address and Debian's own sshd there, with the user and the key of its cloud-init data and a host key of its own.
  * What our scripts do there is the test's (`runs`); that they arrive, from whom and with what, is real. Only inside of a namespace: it gives loopback addresses
@@ -44,6 +42,8 @@ const scripts = join(root, "operations", "guest");
 export class Guests {
   readonly received: Received[] = [];
   readonly ran: ScriptRun[] = [];
+  /** Where the scripts are that the guests know. */
+  scripts = join(root, "operations", "guest");
   /** Asked at each command. */
   drop: (run: ScriptRun) => Drop | undefined = () => undefined;
   /** Machines at whose address somebody else answers, with another host key. */
@@ -148,7 +148,7 @@ export class Guests {
     const { vmId, command } = JSON.parse(text.slice(0, line)) as { vmId: number; command: string };
     const input = text.slice(line + 1);
     this.received.push({ vmId, command, input });
-    const run = parse(vmId, input);
+    const run = parse(vmId, input, this.scripts);
     if (run === undefined) {
       connection.end(JSON.stringify({ code: 127, stdout: "", stderr: "not one of our scripts\n", drop: false }));
       return;
@@ -164,7 +164,7 @@ export class Guests {
 }
 
 /** The assignments and the script that our SSH client writes; undefined for anything else. */
-function parse(vmId: number, input: string): ScriptRun | undefined {
+function parse(vmId: number, input: string, scripts: string): ScriptRun | undefined {
   const variables: Record<string, string> = {};
   const assignment = /([A-Z][A-Z0-9_]*)='((?:[^']|'\\'')*)'\n/y;
   let end = 0;

@@ -59,13 +59,15 @@ describe("operations/nodes/provision and verify-host-key, on the pretend guest (
   });
 
   it("waits for a machine that boots", async () => {
-    const { clients, clock } = homeWithMachine((vm) => (vm.status = "stopped"));
+    const { clients, clock, home } = homeWithMachine((vm) => (vm.status = "stopped"));
     const start = clock.now();
     let tries = 0;
     const ssh: typeof clients.ssh = {
       run: async (...args) => {
         tries += 1;
         if (tries < 4) throw new SshFailure("unreachable", "192.168.10.21: ECONNREFUSED");
+        Object.assign(home.guests[201] ?? {}, { agent: true });
+        Object.assign(home.proxmox.vms.find(({ vmId }) => vmId === 201) ?? {}, { status: "running" });
         return { stdout: args[1], hostKey };
       },
     };
@@ -119,6 +121,19 @@ describe("operations/nodes/provision and verify-host-key, on the pretend guest (
       ),
       /^Error: permission denied$/,
     );
+  });
+
+  it("fails when somebody else was provisioned, so that the machine itself will be once it answers", async () => {
+    const { clients, home } = homeWithMachine();
+    const ssh: typeof clients.ssh = {
+      run: async (...args) => {
+        await clients.ssh.run(...args);
+        return { stdout: "", hostKey: "ssh-ed25519 AAAAofSomebodyElse" };
+      },
+    };
+    const { what } = await refused(provision.run(input, { ...clients, ssh }));
+    assert.equal(what, "debian-1: whoever answers SSH at 192.168.10.21 is not machine 201; no secret was sent");
+    assert.deepEqual(await provision.run(input, clients), { hostKey: home.guests[201]?.hostKey });
   });
 
   const verification = { node: "debian-1", address: input.address, vm: input.vm, seen: hostKey };
