@@ -72,11 +72,12 @@ export const judges: Readonly<Record<string, Judge>> = {
         .map((node) => node.name),
       `${environment.nodes.length} nodes`,
     ),
-  "nodes joined one at a time": ({ layers }) => {
+  "members of etcd and the control plane joined one at a time": ({ layers, environment }) => {
+    const alone = environment.nodes.filter((node) => node.roles.some((role) => role !== "worker"));
     const joins = (layers[0]?.steps ?? []).filter(({ registration }) =>
-      String(registration.inputs.create).endsWith(" join"),
+      alone.some((node) => registration.name === `${node.name}-membership-member`),
     );
-    const ended = [...joins].map((step) => step.finishedAt).sort((a, b) => a - b);
+    const ended = joins.map((step) => step.finishedAt).sort((a, b) => a - b);
     // A join takes at least a minute and a half in the pretend Rancher: two that ended closer than that ran side by side.
     return verdict(
       joins.length > 0,

@@ -47,7 +47,8 @@ export async function withLease<T>(
   options: LeaseOptions = {},
 ): Promise<T> {
   const holding = new Holding(clients, `${holder}/${randomUUID()}`);
-  await acquire(clients, holding, holder, options);
+  await whenFree(clients, holder, options, (lease) => holding.take(lease));
+  clients.log(`${holder}: holds the lock`);
   holding.keepRenewing();
   let failure: string | undefined;
   let cleared = false;
@@ -74,6 +75,14 @@ export async function isHeld({ kubernetes }: Pick<Clients, "kubernetes">): Promi
   return Boolean((await kubernetes.read(leases, leaseName, leaseNamespace))?.spec?.holderIdentity);
 }
 
+/**
+ * Waits until nobody holds the Lease, without taking it: for what may happen beside others of its kind, but is better not begun in the middle of a change to
+ * etcd or the control plane.
+ */
+export async function awaitFree(clients: Clients, who: string): Promise<void> {
+  await whenFree(clients, who, {}, async () => true);
+}
+
 /** Takes the failure of a node out of the Lease, for a node of which a later look found nothing left to do. */
 export async function clearFailure({ kubernetes }: Pick<Clients, "kubernetes">, node: string): Promise<void> {
   const lease = await kubernetes.read(leases, leaseName, leaseNamespace);
@@ -86,8 +95,13 @@ export async function clearFailure({ kubernetes }: Pick<Clients, "kubernetes">, 
   );
 }
 
-/** Waits until the Lease is ours. */
-async function acquire(clients: Clients, holding: Holding, holder: string, options: LeaseOptions): Promise<void> {
+/** Waits until the Lease is free and `take` succeeded on it. */
+async function whenFree(
+  clients: Clients,
+  holder: string,
+  options: LeaseOptions,
+  take: (lease: V1Lease | undefined) => Promise<boolean>,
+): Promise<void> {
   const { clock, log, kubernetes } = clients;
   const others = new Watch(clients, options.leaving);
   let told = "";
@@ -115,7 +129,7 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
       const lease = await read();
       if (lease) others.look(lease);
       const free = !lease || others.isFree(lease);
-      if (free && (await holding.take(lease))) return true;
+      if (free && (await take(lease))) return true;
       const waitingFor = free ? "the lock, which another one took first" : others.waitingFor(lease);
       // Once when it changes, then once a minute: a terminal that says nothing for an hour looks dead.
       if (waitingFor !== told || clock.now() - toldAt >= 60_000) {
@@ -126,7 +140,6 @@ async function acquire(clients: Clients, holding: Holding, holder: string, optio
       throw new NotYet(waitingFor);
     },
   );
-  log(`${holder}: holds the lock`);
 }
 
 /** Our side of the Lease, from taking to releasing it. */

@@ -1,37 +1,47 @@
 import type { Clients, Registration } from "../clients";
-import { withLease } from "../cluster/lease";
+import { awaitFree, withLease } from "../cluster/lease";
 import { nodes } from "../kinds";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
 import { guestUser } from "./host-key";
 import { refuseOtherMachine, refuseOtherRoles, waitUntilMember } from "./membership";
-import { membershipInput, type MembershipInput } from "./membership-input";
+import { membershipInput, type Membership, type MembershipInput } from "./membership-input";
 
 /**
  * Makes the machine a member of the cluster, through Rancher, as it would be done by hand there. Idempotent: a member stays one, a half-joined one goes on.
- * Holds the cluster's Lease until the node is Ready and active, so that control plane and etcd members join one at a time, each healthy before the next.
+ * Control plane and etcd nodes hold the cluster's Lease until they are Ready and active, so that they join one at a time, each healthy before the next. Plain
+ * workers join at the same time, and only wait until nobody changes the control plane: docs/decisions/joining.md
  */
 export const join = defineOperation({
   verb: "join",
   needs: ["rancher", "kubernetes", "ssh"],
   schema: membershipInput,
-  run: (input, clients) =>
-    withLease(clients, `join ${input.node}`, async (held) => {
-      const node = await clients.kubernetes.read(nodes, input.node);
-      if (node) {
-        refuseOtherMachine(node, input);
-        refuseOtherRoles(node, input, true);
-        clients.log(`${input.node}: is a member already`);
-      } else {
-        await refuseWhileRemoving(clients, input);
-        // Asked for only now, under the Lease: Rancher rotates tokens, and waiting for the Lease can take an hour.
-        const registration = await clients.rancher.registration();
-        await held.check();
-        await register(clients, input, registration);
-      }
-      return waitUntilMember(clients, input);
-    }),
+  run: async (input, clients) => {
+    const who = `join ${input.node}`;
+    if (input.roles.some((role) => role !== "worker")) {
+      return withLease(clients, who, (held) => joinNow(input, clients, () => held.check()));
+    }
+    await awaitFree(clients, who);
+    return joinNow(input, clients, async () => undefined);
+  },
 });
+
+/** `check`: throws when it is no longer this node's turn. */
+async function joinNow(input: MembershipInput, clients: Clients, check: () => Promise<void>): Promise<Membership> {
+  const node = await clients.kubernetes.read(nodes, input.node);
+  if (node) {
+    refuseOtherMachine(node, input);
+    refuseOtherRoles(node, input, true);
+    clients.log(`${input.node}: is a member already`);
+  } else {
+    await refuseWhileRemoving(clients, input);
+    // Asked for only now: Rancher rotates tokens, and waiting for one's turn can take an hour.
+    const registration = await clients.rancher.registration();
+    await check();
+    await register(clients, input, registration);
+  }
+  return waitUntilMember(clients, input);
+}
 
 /** A node that Rancher is still removing would be swept away right after it joined. */
 async function refuseWhileRemoving({ rancher }: Clients, { node }: MembershipInput): Promise<void> {

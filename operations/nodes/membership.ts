@@ -1,5 +1,7 @@
 import type { V1Node } from "@kubernetes/client-node";
 import type { Clients, Role } from "../clients";
+import { patiently } from "../cluster/failure";
+import { isAnotherMachines, systemUuid } from "../cluster/system-uuid";
 import { nodes } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
@@ -20,15 +22,30 @@ const readySeconds = 1800;
 /** Seconds for Rancher to call a Ready node active. */
 const activeSeconds = 900;
 
-/** Refuses a Kubernetes node of our name that is another machine: taking its name over would take its place, volumes and all. */
+/**
+ * Refuses a Kubernetes node of our name that is another machine: taking its name over would take its place, volumes and all. That may be the machine that had the
+ * name, and the address, before: then it has to leave first.
+ */
 export function refuseOtherMachine(node: V1Node, input: MembershipInput): void {
   const address = internalAddress(node);
-  if (address === undefined || address === input.address) return;
-  throw new Refusal({
-    what: `${input.node}: the cluster has another machine under this name, nothing was touched`,
-    why: `its InternalIP is ${address}, that of ${input.node} in the environment file is ${input.address}`,
-    next: `give the new node another name, or set its address back; who it is: \`kubectl get node ${input.node} -o wide\``,
-  });
+  if (address !== undefined && address !== input.address) {
+    throw new Refusal({
+      what: `${input.node}: the cluster has another machine under this name, nothing was touched`,
+      why: `its InternalIP is ${address}, that of ${input.node} in the environment file is ${input.address}`,
+      next: `give the new node another name, or set its address back; who it is: \`kubectl get node ${input.node} -o wide\``,
+    });
+  }
+  if (isAnotherMachines(node, input.vm.uuid)) {
+    const { host, vmId, mac } = input.vm;
+    const { node: name, roles } = input;
+    const before = { node: name, roles, address: input.address, protect: false };
+    const request = { ...before, vm: { host, vmId, mac, uuid: systemUuid(node) } };
+    throw new Refusal({
+      what: `${name}: the cluster still has the machine that had this name before, nothing was touched`,
+      why: `its node is that of the machine ${systemUuid(node)}, and ${vmId} on ${host} is ${input.vm.uuid}`,
+      next: `let the old one leave, \`echo '${JSON.stringify(request)}' | npm run -s operation -- <environment> leave\`, then \`pulumi up --refresh\``,
+    });
+  }
 }
 
 /**
@@ -81,7 +98,8 @@ export async function waitUntilMember(clients: Clients, input: MembershipInput):
       next: `see what its agent says, \`ssh debian@${input.address} ${agentLog(input)}\`, then run \`pulumi up --refresh\` again: joining goes on`,
     },
     async () => {
-      const found = await kubernetes.read(nodes, input.node);
+      // Beside a control plane that changes, its API may fall silent for a while.
+      const found = await patiently(() => kubernetes.read(nodes, input.node))();
       if (!found) throw new NotYet("no Kubernetes node of this name");
       refuseOtherMachine(found, input);
       const lacking = whatLacks(found, input);
@@ -98,11 +116,11 @@ export async function waitUntilMember(clients: Clients, input: MembershipInput):
       everySeconds: 10,
       next: `see what Rancher says of it: \`kubectl describe node ${input.node}\` and its page in Rancher, then run \`pulumi up --refresh\` again`,
     },
-    async () => {
+    patiently(async () => {
       const known = (await rancher.nodes()).find((other) => other.nodeName === input.node);
       if (known?.state !== "active") throw new NotYet(known ? `Rancher calls it ${known.state}` : "not in Rancher");
       return known;
-    },
+    }),
   );
   return { node: input.node, address: input.address };
 }

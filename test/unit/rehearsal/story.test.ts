@@ -45,7 +45,7 @@ const lies: Readonly<Record<string, (story: Bent<Story>) => void>> = {
     const node = layer(story, 0).home.rancher.nodes.find((other) => other.nodeName === "debian-1");
     if (node) node.state = "registering";
   },
-  "nodes joined one at a time": (story) => {
+  "members of etcd and the control plane joined one at a time": (story) => {
     const joins = layer(story, 0).steps.filter((step) => String(step.registration.inputs.create).endsWith(" join"));
     for (const step of joins) step.finishedAt = joins[0]?.finishedAt ?? 0;
   },

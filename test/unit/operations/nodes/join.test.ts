@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import type { V1Node } from "@kubernetes/client-node";
 import type { Clients } from "../../../../operations/clients";
-import { leaseName, leaseNamespace } from "../../../../operations/cluster/lease";
+import { leaseName, leaseNamespace, withLease } from "../../../../operations/cluster/lease";
 import { leases, nodes } from "../../../../operations/kinds";
 import { join } from "../../../../operations/nodes/join";
 import { membershipInput } from "../../../../operations/nodes/membership-input";
 import { refreshMembership } from "../../../../operations/nodes/refresh-membership";
+import { uuidOf } from "../../../../rehearsal/home/build";
 import { nodeObject } from "../../../../rehearsal/home/guest";
 import { homeWithMachine, hostKey, membership, refused, withRegistration } from "../../../support/nodes";
 
@@ -99,7 +100,7 @@ describe("operations/nodes/join, on the pretend home (does not prove that Ranche
     assert.deepEqual(runs, []);
   });
 
-  it("lets one node join at a time: the second registers after the first is active, and the lock is free afterwards", async () => {
+  it("lets one member of etcd join at a time: the second registers after the first is active, and the lock is free afterwards", async () => {
     const { clients, home, runs } = homeWithMachine();
     const [first] = home.proxmox.vms.filter((vm) => vm.vmId === 201);
     assert.ok(first);
@@ -123,6 +124,82 @@ describe("operations/nodes/join, on the pretend home (does not prove that Ranche
     assert.deepEqual(states, ["rancheros-3 active", `${runs[0]?.settings.NODE_NAME} active`]);
     const lease = await clients.kubernetes.read(leases, leaseName, leaseNamespace);
     assert.equal(lease?.spec?.holderIdentity, undefined);
+  });
+
+  it("lets workers join at the same time, without the lock, and none before whoever changes the control plane is done", async () => {
+    const { clients, home, runs, clock } = homeWithMachine();
+    const [first] = home.proxmox.vms.filter((vm) => vm.vmId === 201);
+    assert.ok(first);
+    const inputs = [1, 2, 3, 4].map((n) =>
+      membership({ node: `worker-${n}`, address: `192.168.10.3${n}`, roles: ["worker"] }),
+    );
+    for (const [index, { node, address }] of inputs.entries()) {
+      home.proxmox.vms.push({ ...first, vmId: 301 + index, name: node, uuid: uuidOf(301 + index) });
+      home.guests[301 + index] = { hostKey, address, agent: true, joined: false, instance: "" };
+    }
+    const leaving = withLease(clients, "debian-9", () => clock.sleep(300_000));
+    await clock.sleep(1_000);
+    const start = clock.now();
+    await Promise.all(inputs.map((input) => join.run({ ...input, vm: { ...input.vm, uuid: undefined } }, clients)));
+    await leaving;
+    const took = clock.now() - start;
+    assert.equal(runs.length, 4);
+    // 5 minutes of the leave, and one join of about 95 s for all four.
+    assert.ok(took >= 395_000 && took < 440_000, String(took));
+    const lease = await clients.kubernetes.read(leases, leaseName, leaseNamespace);
+    assert.equal(lease?.spec?.leaseTransitions, 0, "a worker took the lock");
+  });
+
+  it("sits an API out that falls silent while the control plane changes", async () => {
+    const { clients, clock } = homeWithMachine();
+    const start = clock.now();
+    const silent = (from: number, until: number): boolean =>
+      clock.now() - start > from * 1000 && clock.now() - start < until * 1000;
+    const flaky = {
+      ...clients,
+      kubernetes: Object.assign(Object.create(clients.kubernetes) as Clients["kubernetes"], {
+        read: (...args: Parameters<Clients["kubernetes"]["read"]>) =>
+          silent(20, 90) ? Promise.reject(new Error("refused")) : clients.kubernetes.read(...args),
+      }),
+      rancher: Object.assign(Object.create(clients.rancher) as Clients["rancher"], {
+        nodes: () => (silent(90, 150) ? Promise.reject(new Error("refused")) : clients.rancher.nodes()),
+      }),
+    };
+    await join.run(membership({ roles: ["worker"] }), flaky);
+    assert.ok(clock.now() - start >= 150_000);
+  });
+
+  it("refuses the node of the machine that had its name and address before, and says how that one leaves", async () => {
+    for (const state of ["True", "Unknown"]) {
+      const { clients, runs } = homeWithMachine();
+      await member(clients, (node) => {
+        node.status = { ...node.status, conditions: [{ type: "Ready", status: state }] };
+        if (node.status.nodeInfo) node.status.nodeInfo.systemUUID = uuidOf(201, 0).toUpperCase();
+      });
+      const vm = { host: "pve", vmId: 201, mac: "BC:24:11:00:10:21", uuid: uuidOf(201, 1) };
+      const { what, next } = await refused(join.run(membership({ vm }), clients));
+      assert.equal(what, "debian-1: the cluster still has the machine that had this name before, nothing was touched");
+      const request = /echo '(.*)' \| npm run -s operation -- <environment> leave/.exec(next)?.[1] ?? "";
+      assert.deepEqual(JSON.parse(request), {
+        node: "debian-1",
+        roles: ["controlplane", "etcd", "worker"],
+        address: "192.168.10.21",
+        protect: false,
+        vm: { ...vm, uuid: uuidOf(201, 0) },
+      });
+      assert.deepEqual(runs, []);
+    }
+  });
+
+  it("takes a node whose kubelet cannot read the machine's UUID for the machine's own", async () => {
+    for (const said of ["", "4c4c4544004d3510804db2c04f443732"]) {
+      const { clients, home } = homeWithMachine();
+      await member(clients, (node) => {
+        if (node.status?.nodeInfo) node.status.nodeInfo.systemUUID = said;
+      });
+      home.rancher.nodes.push({ id: "c-abc12:m-1", vmId: 201, nodeName: "debian-1", state: "active", roles: [] });
+      await join.run(membership({ vm: { ...membership().vm, uuid: uuidOf(201, 1) } }), clients);
+    }
   });
 
   it("registers nothing once it lost the lock", async () => {
