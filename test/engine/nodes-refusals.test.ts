@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { uuidOf } from "../../rehearsal/home/build";
 import type { HomeState, Vm } from "../../rehearsal/home/state";
+import { startProxmox } from "../../rehearsal/simulators/proxmox";
 import { expiredCertificates } from "../support/https";
 import { Lab, worker, writes } from "./lab/lab";
 import type { LabStack, Outcome } from "./lab/stack";
@@ -82,12 +83,12 @@ describe(title, () => {
   });
 
   it("an expired certificate", async () => {
-    const { proxmox } = await Lab.start({ certificate: expiredCertificates() });
+    const expired = await startProxmox(lab.home, { certificate: expiredCertificates() });
     try {
-      lab.edit((file) => (file.proxmox.endpoint = `${proxmox.url}/`));
+      lab.edit((file) => (file.proxmox.endpoint = `${expired.url}/`));
       await refused(/certificate.*expired/, /pvecm updatecerts/);
     } finally {
-      await proxmox.stop();
+      await expired.stop();
       lab.edit((file) => (file.proxmox.endpoint = `${lab.proxmox.url}/`));
     }
   });
@@ -160,7 +161,7 @@ describe("nodes on the real engine: machines are not deleted by their number alo
       lab.change(204, { ...swapped, config: undefined } as Partial<Vm>);
       const outcome = await stack.up();
       assert.equal(outcome.ok, false);
-      assert.match(outcome.text, /machine 204 on pve is not/);
+      assert.match(outcome.text, /machine 204 on pve is another one/);
       assert.deepEqual(writes(lab.proxmox.log), []);
       assert.equal(lab.home.rancher.nodes.find(({ nodeName }) => nodeName === "debian-4")?.state, "active");
       Object.assign(lab.machine(204), ours);

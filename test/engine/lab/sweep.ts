@@ -117,7 +117,7 @@ export async function reached(lab: Lab, stack: LabStack): Promise<Reached> {
         config: Object.fromEntries(Object.entries(config).filter(([key]) => !drawn.test(key))),
       })),
     images: proxmox.images,
-    members: rancher.nodes.map(({ id: _, ...node }) => node).sort((a, b) => a.vmId - b.vmId),
+    members: rancher.nodes.map(({ id: _, uuid: __, ...node }) => node).sort((a, b) => a.vmId - b.vmId),
     nodes: kubernetes.objects
       .filter(({ kind }) => kind === "Node")
       .map((node) => [node.metadata?.name, node.metadata?.labels, "spec" in node ? node.spec : undefined])
