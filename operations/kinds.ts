@@ -17,6 +17,10 @@ export const leases: Kind<k8s.V1Lease> = { apiVersion: "coordination.k8s.io/v1",
 export const storageClasses: Kind<k8s.V1StorageClass> = { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" };
 export const csiDrivers: Kind<k8s.V1CSIDriver> = { apiVersion: "storage.k8s.io/v1", kind: "CSIDriver" };
 export const csiNodes: Kind<k8s.V1CSINode> = { apiVersion: "storage.k8s.io/v1", kind: "CSINode" };
+export const volumeAttachments: Kind<k8s.V1VolumeAttachment> = {
+  apiVersion: "storage.k8s.io/v1",
+  kind: "VolumeAttachment",
+};
 export const disruptionBudgets: Kind<k8s.V1PodDisruptionBudget> = {
   apiVersion: "policy/v1",
   kind: "PodDisruptionBudget",
@@ -64,7 +68,8 @@ export interface LonghornVolume extends StoredObject {
 export const longhornVolumes: Kind<LonghornVolume> = { apiVersion: "longhorn.io/v1beta2", kind: "Volume" };
 
 export interface LonghornReplica extends StoredObject {
-  spec?: { volumeName?: string; nodeID?: string; failedAt?: string };
+  /** `healthyAt`: "" until it has been whole once. */
+  spec?: { volumeName?: string; nodeID?: string; failedAt?: string; healthyAt?: string };
 }
 export const longhornReplicas: Kind<LonghornReplica> = { apiVersion: "longhorn.io/v1beta2", kind: "Replica" };
 

@@ -49,6 +49,33 @@ export function etcdFindings(
   return findings;
 }
 
+/**
+ * The arithmetic for a member that is lost already. Taking it out makes nothing worse as long as the others can agree to it: a quorum of the members that
+ * there were, the lost one counted. It even has to go before another joins. What must not be is a second one that is silent too.
+ */
+export function lostMemberFindings({ nodes }: Pick<Snapshot, "nodes">, { node: name, roles }: Leaver): Finding[] {
+  const live = nodes.find((node) => node.metadata?.name === name);
+  if (!roles.includes("etcd") && !(live && isMember(live))) return [];
+  const others = nodes.filter((node) => isMember(node) && node.metadata?.name !== name);
+  const silent = others.filter((node) => !isReady(node)).map((node) => node.metadata?.name);
+  const quorum = quorumOf(others.length + 1);
+  if (others.length < quorum) {
+    return [
+      {
+        what: `etcd: beside ${name} ${members(others.length)} left, and a quorum of the ${others.length + 1} that there were is ${quorum}`,
+        remedy: "restore the cluster from an etcd snapshot: nothing can be taken out of an etcd without a quorum",
+      },
+    ];
+  }
+  if (silent.length === 0) return [];
+  return [
+    {
+      what: `etcd: beside ${name}, which is lost, ${silent.join(", ")} is not Ready`,
+      remedy: `mend ${silent.join(" and ")} first (\`kubectl describe node ${silent[0]}\`)`,
+    },
+  ];
+}
+
 /** The members beside one node that are not Ready now; for the look after a removal. */
 export function silentMembers(nodes: readonly V1Node[], except: string): string[] {
   return nodes

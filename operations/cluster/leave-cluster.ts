@@ -48,7 +48,13 @@ export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: Leave
   if (stageOf(snapshot, name) !== "member") return [];
   return [
     ...otherRemovalFindings(snapshot, name),
-    ...membershipFindings(snapshot, leaver),
+    ...membershipFindings(
+      snapshot,
+      leaver,
+      options.longhorn === "empty"
+        ? `remove the node in Rancher and \`kubectl delete node ${name}\``
+        : "delete its machine in Proxmox too, and run the same command again: the node then goes without it",
+    ),
     ...etcdFindings(snapshot, [leaver]),
     ...placementFindings(snapshot, name, options.leaving),
     ...(options.longhorn === "empty" ? emptinessFindings(snapshot, name) : evictionFindings(snapshot, name)),
@@ -128,7 +134,7 @@ async function undo(clients: Clients, held: Held, name: string): Promise<boolean
 }
 
 /** The failure of a leave that can only go on. */
-export function pastReturn(what: string, error: unknown, commands: Commands): Refusal {
+export function pastReturn(what: string, error: unknown, commands: Pick<Commands, "goOn">): Refusal {
   const failure = failureOf(error);
   return new Refusal({
     what: `${what}: ${failure.what}`,

@@ -1,5 +1,5 @@
 import type { Clients } from "../clients";
-import { longhornNamespace, longhornNodes, type LonghornNode } from "../kinds";
+import { longhornNamespace, longhornNodes, longhornReplicas, longhornVolumes, type LonghornNode } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { missingDisk } from "../storage/storage-ready";
 import { patiently } from "./failure";
@@ -116,8 +116,37 @@ export async function recallEviction({ kubernetes, log }: Clients, name: string)
   log(`${name}: Longhorn may use it again`);
 }
 
-/** Takes the node out of Longhorn. Its webhook refuses that until Longhorn itself has noticed that the Kubernetes node is gone. */
-export async function forgetInLonghorn({ kubernetes, clock }: Clients, name: string): Promise<void> {
+/**
+ * Volumes whose data is nowhere but on this node: every other replica has failed, or never was whole. Where the node's machine is gone for good, that is data
+ * lost, and taking the replica's record away would only hide it.
+ */
+export function onlyHereFindings({ longhorn }: Pick<Snapshot, "longhorn">, node: string): Finding[] {
+  const here = longhorn.replicas.filter((replica) => replica.spec?.nodeID === node);
+  const names = [...new Set(here.map((replica) => replica.spec?.volumeName ?? ""))].sort();
+  return names.flatMap((name): Finding[] => {
+    const good = longhorn.replicas.filter(
+      ({ spec }) => spec?.volumeName === name && spec.nodeID !== node && !spec.failedAt && spec.healthyAt !== "",
+    );
+    if (good.length > 0) return [];
+    const { namespace, pvcName } =
+      longhorn.volumes.find((volume) => volume.metadata?.name === name)?.status?.kubernetesStatus ?? {};
+    const claim = pvcName === undefined ? "" : ` (claim ${namespace}/${pvcName})`;
+    return [
+      {
+        what: `${node}: its machine is gone, and with it the only good replica of Longhorn volume ${name}${claim}`,
+        remedy:
+          "restore the volume from a backup under another name, then delete this one in Longhorn's UI; or delete it, and its data is gone",
+      },
+    ];
+  });
+}
+
+/**
+ * Takes a node that is gone from Kubernetes out of Longhorn. Its webhook refuses that until Longhorn itself has noticed, scheduling is off, and no replica is on
+ * record there (longhorn-manager v1.12, webhook/resources/node/validator.go). A replica is taken off the record only where another one is good.
+ */
+export async function forgetInLonghorn({ kubernetes, clock, log }: Clients, name: string): Promise<void> {
+  const inLonghorn = { namespace: longhornNamespace };
   const read = (): Promise<LonghornNode | undefined> => kubernetes.read(longhornNodes, name, longhornNamespace);
   if (!(await read())) return;
   await waitFor(
@@ -128,6 +157,20 @@ export async function forgetInLonghorn({ kubernetes, clock }: Clients, name: str
       next: `see why it stays: \`kubectl -n ${longhornNamespace} get nodes.longhorn.io ${name} -o yaml\``,
     },
     patiently(async () => {
+      const replicas = await kubernetes.list(longhornReplicas, inLonghorn);
+      const here = replicas.filter((replica) => replica.spec?.nodeID === name && !replica.metadata?.deletionTimestamp);
+      if (here.length > 0) {
+        const volumes = await kubernetes.list(longhornVolumes, inLonghorn);
+        const [finding] = onlyHereFindings({ longhorn: { nodes: [], replicas, volumes } }, name);
+        if (finding) throw new NotYet(`${finding.what}: ${finding.remedy}`);
+        for (const { metadata } of here) {
+          log(`${name}: Longhorn forgets the replica ${metadata?.name}, which others have`);
+          await kubernetes.remove(longhornReplicas, metadata?.name ?? "", longhornNamespace);
+        }
+      }
+      if ((await read())?.spec?.allowScheduling !== false) {
+        await kubernetes.patch(longhornNodes, name, { spec: { allowScheduling: false } }, longhornNamespace);
+      }
       await kubernetes.remove(longhornNodes, name, longhornNamespace);
       if (await read()) throw new NotYet("it is being removed");
       return true;

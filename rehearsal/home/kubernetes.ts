@@ -1,6 +1,15 @@
-import type { V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
+import type { V1Node, V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { ApiRefusal, type Clock, type Kind, type KubernetesApi, type StoredObject } from "../../operations/clients";
-import { disruptionBudgets, longhornNodes, nodes, pods, type LonghornNode } from "../../operations/kinds";
+import {
+  disruptionBudgets,
+  longhornNodes,
+  longhornReplicas,
+  nodes,
+  pods,
+  volumeAttachments,
+  type LonghornNode,
+  type LonghornReplica,
+} from "../../operations/kinds";
 import { moveReplicas } from "./longhorn";
 import { endpointSlicesOf } from "./endpoints";
 import type { HomeState } from "./state";
@@ -90,6 +99,8 @@ export class PretendKubernetes implements KubernetesApi {
     const written = this.write(stored, next) as T;
     if (sameKind(kind, longhornNodes) && requestsEviction(next) && !requestsEviction(stored))
       void moveReplicas(this, this.clock, name);
+    if (sameKind(kind, nodes) && isOutOfService(next) && !isOutOfService(stored))
+      void this.clock.sleep(20_000).then(() => this.freed(name));
     return written;
   }
 
@@ -99,13 +110,7 @@ export class PretendKubernetes implements KubernetesApi {
     if (options.uid !== undefined && stored.metadata?.uid !== options.uid) {
       throw new ApiRefusal(409, "Conflict", `${kind.kind} "${name}": the UID in the precondition does not match`);
     }
-    if (sameKind(kind, longhornNodes) && this.find(nodes, name)) {
-      throw new ApiRefusal(
-        500,
-        "InternalError",
-        `admission webhook "validator.longhorn.io" denied the request: could not delete node ${name} with node ready condition`,
-      );
-    }
+    if (sameKind(kind, longhornNodes)) this.longhornLetsGo(stored, name);
     const uid = stored.metadata?.uid;
     const { kubernetes } = this.home;
     kubernetes.objects = kubernetes.objects.filter(
@@ -116,6 +121,34 @@ export class PretendKubernetes implements KubernetesApi {
     kubernetes.objects = kubernetes.objects.filter(
       (object) => !(sameKind(object, pods) && (object as V1Pod).spec?.nodeName === name),
     );
+  }
+
+  /** What Longhorn's webhook asks of a node that is to be deleted. */
+  private longhornLetsGo(stored: StoredObject, name: string): void {
+    const replicas = this.home.kubernetes.objects.filter(
+      (object) => sameKind(object, longhornReplicas) && (object as LonghornReplica).spec?.nodeID === name,
+    ).length;
+    const ready = this.find(nodes, name) !== undefined;
+    const schedulable = (stored as LonghornNode).spec?.allowScheduling !== false;
+    if (!ready && !schedulable && replicas === 0) return;
+    throw new ApiRefusal(
+      500,
+      "InternalError",
+      `admission webhook "validator.longhorn.io" denied the request: could not delete node ${name} with node ready condition is ${
+        ready ? "True" : "False"
+      }, node schedulable ${schedulable}, and ${replicas} replica, 0 engine running on it`,
+    );
+  }
+
+  /** What the control plane does with a node that is out of service: its pods are deleted without a kubelet, their volumes detached. */
+  private async freed(name: string): Promise<void> {
+    const here = (await this.list(pods)).filter((pod) => pod.spec?.nodeName === name);
+    for (const pod of here) {
+      await this.remove(pods, pod.metadata?.name ?? "", pod.metadata?.namespace);
+      await this.reschedule(pod);
+    }
+    for (const attachment of (await this.list(volumeAttachments)).filter(({ spec }) => spec.nodeName === name))
+      await this.remove(volumeAttachments, attachment.metadata?.name ?? "");
   }
 
   async evict(pod: string, namespace: string): Promise<{ evicted: true } | { evicted: false; reason: string }> {
@@ -203,6 +236,10 @@ export class PretendKubernetes implements KubernetesApi {
 
 function requestsEviction(object: StoredObject): boolean {
   return (object as LonghornNode).spec?.evictionRequested === true;
+}
+
+function isOutOfService(object: StoredObject): boolean {
+  return (object as V1Node).spec?.taints?.some(({ key }) => key === "node.kubernetes.io/out-of-service") === true;
 }
 
 function sameKind(object: StoredObject, kind: StoredObject | Kind): boolean {

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import type { V1ConfigMap, V1Pod, V1PodDisruptionBudget, V1Service } from "@kubernetes/client-node";
 import { ApiRefusal, type StoredObject } from "../../../operations/clients";
-import { configMaps, disruptionBudgets, jobs, longhornNodes, nodes, pods, services } from "../../../operations/kinds";
+import {
+  configMaps,
+  disruptionBudgets,
+  jobs,
+  longhornNodes,
+  longhornReplicas,
+  nodes,
+  pods,
+  services,
+  volumeAttachments,
+} from "../../../operations/kinds";
 import { buildHome } from "../../../rehearsal/home/build";
 import { VirtualClock } from "../../../rehearsal/home/clock";
 import { nodeObject } from "../../../rehearsal/home/guest";
@@ -341,8 +351,37 @@ describe("PretendKubernetes (a model: does not prove what a real API server answ
       const { api } = await fixture(nodeObject("old-1", "192.168.10.98", ["worker"], {}), longhornNode);
       await refused(api.remove(longhornNodes, "old-1", "longhorn-system"), 500, "InternalError");
       await api.remove(nodes, "old-1");
+      const refuses = (): Promise<void> =>
+        refused(api.remove(longhornNodes, "old-1", "longhorn-system"), 500, "InternalError");
+      await refuses();
+      await api.patch(longhornNodes, "old-1", { spec: { allowScheduling: false } }, "longhorn-system");
+      const replica = { ...longhornReplicas, metadata: { name: "r", namespace: "longhorn-system" } };
+      await api.create({ ...replica, spec: { nodeID: "old-1" } } as StoredObject);
+      await refuses();
+      await api.remove(longhornReplicas, "r", "longhorn-system");
       await api.remove(longhornNodes, "old-1", "longhorn-system");
       assert.deepEqual(await api.list(longhornNodes), []);
+    });
+
+    it("is emptied when it is marked as out of service: pods elsewhere, volumes detached", async () => {
+      const { api, clock } = await fixture(
+        nodeObject("old-1", "192.168.10.98", ["worker"], {}),
+        nodeObject("new-1", "192.168.10.99", ["worker"], {}),
+        pod("p", "ReplicaSet"),
+      );
+      await api.create({
+        ...volumeAttachments,
+        metadata: { name: "a" },
+        spec: { nodeName: "old-1" },
+      } as StoredObject);
+      const taints = [{ key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" }];
+      await api.patch(nodes, "old-1", { spec: { taints } });
+      await clock.idle();
+      assert.deepEqual(
+        (await api.list(pods)).map(({ spec }) => spec?.nodeName),
+        ["new-1"],
+      );
+      assert.deepEqual(await api.list(volumeAttachments), []);
     });
   });
 
