@@ -63,14 +63,17 @@ export function ask<Input, Result>(
   input: pulumi.Input<Input>,
   opts: pulumi.InvokeOutputOptions,
 ): pulumi.Output<Result> {
-  const answer = command.local.runOutput(
-    {
-      command: entry(operation.verb),
-      stdin: request(access, input),
-      logging: command.local.Logging.Stderr,
-      addPreviousOutputInEnv: false,
-    },
-    opts,
+  // Inside of apply: where what the request is made of has failed, the SDK would print a long line about serializing it, once per check.
+  const answer = request(access, input).apply((stdin) =>
+    command.local.runOutput(
+      {
+        command: entry(operation.verb),
+        stdin: pulumi.secret(stdin),
+        logging: command.local.Logging.Stderr,
+        addPreviousOutputInEnv: false,
+      },
+      opts,
+    ),
   );
   refuseReadably(answer, operation.verb);
   return parseResult<Result>(answer.stdout);
