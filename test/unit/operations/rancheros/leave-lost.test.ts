@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { V1VolumeAttachment } from "@kubernetes/client-node";
 import type { Clients } from "../../../../operations/clients";
-import { leaseName, leaseNamespace } from "../../../../operations/cluster/lease";
+import { leaseName, leaseNamespace, withLease } from "../../../../operations/cluster/lease";
 import {
   leases,
   longhornNamespace,
@@ -394,6 +394,38 @@ describe("what stands against taking a lost machine's node out is refused before
     clients.rancher.removeNode = removeNode;
     await leave.run(input, clients);
     assert.deepEqual(standing(home).nodes, remaining);
+  });
+
+  it("a node that joined while this one waited for the lock stays", async () => {
+    const { home, clients, clock } = await afterLoss();
+    const joining = withLease(clients, "join debian-3", () => clock.sleep(120_000));
+    await clock.sleep(1_000);
+    const leaving = refusalOf(leave.run(input, clients));
+    await clock.sleep(60_000);
+    setReady(home, "debian-3", "True");
+    const { nodeInfo } = nodeIn(home, "debian-3").status ?? {};
+    if (nodeInfo) nodeInfo.systemUUID = uuidOf(203, 1);
+    const { what } = await leaving;
+    await joining;
+    assert.equal(what, "debian-3: the node in the cluster is newer than the one recorded, nothing was touched");
+    assert.ok(standing(home).nodes.includes("debian-3"));
+  });
+
+  it("a lock lost before anything was done leaves the Node without a mark", async () => {
+    const { home, clients } = await afterLoss();
+    const listVms = clients.proxmox.listVms.bind(clients.proxmox);
+    clients.proxmox.listVms = async () => {
+      const lease = await clients.kubernetes.read(leases, leaseName, leaseNamespace);
+      if (lease) {
+        const thief = { spec: { holderIdentity: "thief/1" } };
+        await clients.kubernetes.patch(leases, leaseName, thief, leaseNamespace);
+      }
+      return listVms();
+    };
+    const { what, why } = await refusalOf(leave.run(input, clients));
+    assert.match(what, /the lock was lost/);
+    assert.match(why, /now held by thief$/);
+    assert.equal(nodeIn(home, "debian-3").spec?.taints, undefined);
   });
 
   it("Rancher that never ends it: the message names where the way on is written", async () => {
