@@ -48,7 +48,7 @@ export class User {
   }
 
   /** Throws unless the check passes; `{name}` in its paths stands for a parameter. */
-  pass(check: Check, parameters: Readonly<Record<string, string>>): void {
+  pass(check: Check, parameters: Readonly<Record<string, string>> = {}): void {
     if (check === "all") return;
     const [kind] = check;
     if (kind === "and") for (const part of check.slice(1)) this.pass(part as Check, parameters);

@@ -1,17 +1,18 @@
 import { guestInstanceFile } from "../../home/proxmox";
-import type { Vm } from "../../home/state";
+import type { Guest, Vm } from "../../home/state";
 import { cloudInitData } from "../../home/cloud-init";
 import { failure } from "./errors";
-import { current, isCloudInit, properties } from "./settings";
+import { addressOf, current, isCloudInit } from "./settings";
 import { machine, unlocked, type Call } from "./world";
 
 /** The machine, when its guest agent answers; throws what Proxmox says when it does not. */
-function reached(call: Call): Vm {
+function reached(call: Call): { readonly vm: Vm; readonly guest: Guest } {
   const vm = machine(call);
+  const guest = call.world.home.guests[vm.vmId];
   if (current(vm, call.world.home).agent === undefined) throw failure("No QEMU guest agent configured");
   if (vm.status !== "running") throw failure(`VM ${vm.vmId} is not running`);
-  if (call.world.home.guests[vm.vmId]?.agent !== true) throw failure("QEMU guest agent is not running");
-  return vm;
+  if (guest?.agent !== true) throw failure("QEMU guest agent is not running");
+  return { vm, guest };
 }
 
 /** `POST …/agent/ping`. */
@@ -22,12 +23,11 @@ export function ping(call: Call): unknown {
 
 /** `GET …/agent/network-get-interfaces`. */
 export function readInterfaces(call: Call): unknown {
-  const vm = reached(call);
+  const { vm, guest } = reached(call);
   const settings = current(vm, call.world.home);
   const cards = vm.macs.map((mac, index) => {
-    const configured = properties(String(settings[`ipconfig${index}`] ?? ""), "ip").ip?.split("/") ?? [];
-    const address = index === 0 ? (call.world.home.guests[vm.vmId]?.address ?? configured[0]) : configured[0];
-    return link(`eth${index}`, mac.toLowerCase(), address, Number(configured[1] ?? 24));
+    const [address, prefix = "24"] = addressOf(settings[`ipconfig${index}`]);
+    return link(`eth${index}`, mac.toLowerCase(), index === 0 ? guest.address : address, Number(prefix));
   });
   return { result: [link("lo", "00:00:00:00:00:00", "127.0.0.1", 8), ...cards] };
 }
@@ -39,30 +39,28 @@ function link(name: string, mac: string, address: string | undefined, prefix: nu
 
 /** `GET …/agent/file-read`. */
 export function readFile(call: Call): unknown {
-  const { world, parameters } = call;
-  const vm = reached(call);
-  const { file = "" } = parameters;
-  const content = world.hooks.guestFile?.(vm, file) ?? known(call, vm, file);
+  const { vm, guest } = reached(call);
+  const { file = "" } = call.parameters;
+  const known: Readonly<Record<string, string>> = {
+    "/etc/ssh/ssh_host_ed25519_key.pub": `${guest.hostKey} root@guest\n`,
+    [guestInstanceFile]: `${guest.instance}\n`,
+  };
+  const content = call.world.hooks.guestFile?.(vm, file) ?? known[file];
   if (content === undefined)
     throw failure(`Agent error: failed to open file '${file}' (mode: 'r'): No such file or directory`);
   return { content, "bytes-read": Buffer.byteLength(content) };
 }
 
-function known({ world }: Call, { vmId }: Vm, file: string): string | undefined {
-  const guest = world.home.guests[vmId];
-  if (file === "/etc/ssh/ssh_host_ed25519_key.pub") return guest && `${guest.hostKey} root@guest\n`;
-  return file === guestInstanceFile ? guest && `${guest.instance}\n` : undefined;
-}
-
 /** `GET …/cloudinit/dump`: what the drive will hold, made from what stands in the machine's file. */
 export function dumpCloudInit(call: Call): string {
   const vm = machine(call);
-  const settings = { ...current(vm, call.world.home) };
-  const { type = "" } = call.parameters;
-  const data = cloudInitData(settings, vm.vmId);
-  if (type === "user" && settings.cipassword !== undefined && !call.user.may(`/vms/${vm.vmId}`, "VM.Config.Cloudinit"))
-    return cloudInitData({ ...settings, cipassword: "**********" }, vm.vmId).user;
-  return type === "user" ? data.user : type === "network" ? data.network : data.meta;
+  const { user, network, meta } = cloudInitData(current(vm, call.world.home), vm.vmId);
+  const { type } = call.parameters;
+  // To see the password takes a privilege of its own.
+  const shown = call.user.may(`/vms/${vm.vmId}`, "VM.Config.Cloudinit")
+    ? user
+    : user.replace(/^password: .*$/m, "password: **********");
+  return type === "user" ? shown : type === "network" ? network : meta;
 }
 
 /** `GET …/cloudinit`: the settings that the drive is made from. */

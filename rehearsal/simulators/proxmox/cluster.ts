@@ -1,6 +1,6 @@
 import { failure, wrongParameter } from "./errors";
 import { statistics } from "./power";
-import { current } from "./settings";
+import { current, processors } from "./settings";
 import { typeOf } from "./volumes";
 import type { Call } from "./world";
 
@@ -22,7 +22,7 @@ export function listResources({ world, user, parameters: { type } }: Call): unkn
       return {
         ...statistics(vm, world),
         ...{ id: `qemu/${vm.vmId}`, type: "qemu", vmid: vm.vmId, name: vm.name, node: vm.host, template: 0 },
-        maxcpu: Number(settings.cores ?? 1) * Number(settings.sockets ?? 1),
+        maxcpu: processors(settings),
         ...(tags !== undefined && { tags }),
         ...(lock !== undefined && { lock }),
       };
@@ -49,7 +49,7 @@ export function nextId({ world, parameters: { vmid } }: Call): number {
 }
 
 /** `GET /nodes/{node}/qemu`. */
-export function listMachines({ world, user, parameters: { node } }: Call): unknown {
+export function listMachines({ world, user, node }: Call): unknown {
   return world.home.proxmox.vms
     .filter((vm) => vm.host === node && user.may(`/vms/${vm.vmId}`, "VM.Audit"))
     .map((vm) => ({ ...statistics(vm, world), vmid: vm.vmId, name: vm.name }));

@@ -1,59 +1,40 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { Vm } from "../../home/state";
 import type { User } from "./access";
-import { isCdrom, makeDrives, mayUseStorage } from "./drives";
+import { checkStorage, makeDrives } from "./drives";
 import { ApiError, failure, forbidden, notSimulated } from "./errors";
-import { card, cardString, isCard, isCloudInit, isDrive, properties, typed, write, type Settings } from "./settings";
+import { isCdrom, optionNeeds, resourceNeeds } from "./needs";
+import { card, cardString, isCard, isDrive, typed, write, type Settings } from "./settings";
 import type { Call } from "./world";
 
-/** Which privilege on the machine an option needs. */
-const privilegeOf: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries({
-    "VM.Config.CPU": "cores cpu cpulimit cpuunits numa smp sockets vcpus",
-    "VM.Config.Memory": "memory balloon shares allow-ksm",
-    "VM.Config.HWType": "acpi hotplug kvm machine scsihw smbios1 tablet vga watchdog audio0 rng0",
-    "VM.Config.Options":
-      "agent autostart bios description keyboard localtime migrate_downtime migrate_speed name onboot ostype protection reboot startdate startup tdf template",
-    "VM.PowerMgmt": "freeze",
-    "VM.Config.Disk": "boot bootdisk vmstatestorage",
-  }).flatMap(([privilege, options]) => options.split(" ").map((option) => [option, privilege])),
-);
-
-/** Throws unless the token may set, change or remove these options of a machine. What depends on a value is asked elsewhere. */
+/** Throws unless the token may set, change or remove these options of a machine. */
 export function mayModify(user: User, vmId: number, options: readonly string[]): void {
-  const path = `/vms/${vmId}`;
   for (const option of options) {
-    if (isDrive(option) || option === "tags" || /^(unused|serial|usb|hostpci)\d+$/.test(option)) continue;
-    const privilege = /^numa\d+$/.test(option) ? "VM.Config.CPU" : privilegeOf[option];
-    if (isCard(option)) user.need(path, "VM.Config.Network");
-    else if (isCloudInit(option)) user.needAny(path, "VM.Config.Cloudinit", "VM.Config.Network");
-    else if (privilege !== undefined) user.need(path, privilege);
-    else throw failure(`only root can set '${option}' config`);
-    // The order in which machines start belongs to the host.
-    if (option === "startup") user.need("/", "Sys.Modify");
+    if (/^(usb|hostpci)\d+$/.test(option)) throw notSimulated(option);
+    const needs = optionNeeds(vmId, option);
+    if (needs === undefined) throw failure(`only root can set '${option}' config`);
+    for (const need of needs) user.pass(need);
   }
 }
 
-/** Throws unless the token may plug cards into these bridges; a VLAN on one is a path of its own. */
-export function mayUseBridges(user: User, parameters: Readonly<Record<string, string>>): void {
-  for (const [option, value] of Object.entries(parameters).sort()) {
-    const { bridge, tag } = isCard(option) ? properties(value, "model") : {};
-    if (bridge !== undefined) user.need(`/sdn/zones/localnetwork/${bridge}${tag ? `/${tag}` : ""}`, "SDN.Use");
-  }
+/** Throws unless the options are of those that a token may give: no devices of the host. */
+export function checkDevices(options: Readonly<Record<string, string>>): void {
+  const port = Object.keys(options).find((option) => /^serial\d+$/.test(option) && options[option] !== "socket");
+  if (port !== undefined) throw failure(`only root can set '${port}' config for real devices`);
 }
 
 /** `POST /nodes/{node}/qemu`: a machine with its disks, off. */
-export async function createMachine({ world, user, parameters }: Call): Promise<string> {
-  const { node = "", vmid: id = "", pool, ...options } = parameters;
+export async function createMachine({ world, user, node, parameters }: Call): Promise<string> {
+  const { vmid: id = "", pool, ...options } = parameters;
   const vmId = Number(id);
   for (const option of ["archive", "start", "unique", "force", "live-restore", "ha-managed", "storage"])
     if (options[option] !== undefined) throw notSimulated(`POST /nodes/{node}/qemu with ${option}`);
   if (pool !== undefined) throw forbidden(`pool '${pool}' does not exist`);
   if (!user.may(`/vms/${vmId}`, "VM.Allocate")) throw forbidden();
-  mayUseStorage(world, node, vmId, user, options);
+  for (const need of resourceNeeds(vmId, options)) user.pass(need);
+  checkStorage(world, node, options);
   mayModify(user, vmId, Object.keys(options));
-  mayUseDevices(user, vmId, options);
-  mayUseBridges(user, options);
+  checkDevices(options);
   const refusal = `unable to create VM ${vmId} -`;
   const taken = world.home.proxmox.vms.find((other) => other.vmId === vmId);
   if (taken) throw failure(`${refusal} VM ${vmId} already exists on node '${taken.host}'`);
@@ -73,18 +54,6 @@ export async function createMachine({ world, user, parameters }: Call): Promise<
       throw error;
     }
   });
-}
-
-/** Serial ports and tags, whose privilege depends on their value. */
-export function mayUseDevices(user: User, vmId: number, options: Readonly<Record<string, string>>): void {
-  for (const [option, value] of Object.entries(options)) {
-    if (/^serial\d+$/.test(option)) {
-      if (value !== "socket") throw failure(`only root can set '${option}' config for real devices`);
-      user.need(`/vms/${vmId}`, "VM.Config.HWType");
-    }
-    if (/^(usb|hostpci)\d+$/.test(option)) throw notSimulated(option);
-    if (option === "tags") user.need(`/vms/${vmId}`, "VM.Config.Options");
-  }
 }
 
 /** Options as the machine keeps them. */

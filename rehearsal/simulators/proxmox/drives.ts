@@ -1,57 +1,32 @@
 import type { Vm } from "../../home/state";
 import type { User } from "./access";
 import { failure, wrongParameter } from "./errors";
-import { bytes, isDrive, properties, propertyString, size, type Settings } from "./settings";
+import { isCdrom, newDisk, readNeeds } from "./needs";
+import { bytes, isDrive, properties, propertyString, size, text, type Settings } from "./settings";
 import { imageSize } from "./storage";
 import type { World } from "./world";
 
 type Parameters = Readonly<Record<string, string>>;
 
-/** `local-lvm:100`: a new disk of so many GiB. */
-const fresh = /^([^/:\s]+):(\d+(?:\.\d+)?)$/;
-
-/** Whether it is the drive that cloud-init reads. */
-export function isCloudInitDrive(drive: string): boolean {
-  return /:cloudinit$|vm-\d+-cloudinit/.test(properties(drive, "file").file ?? "");
-}
-
-export function isCdrom(drive: string): boolean {
-  return properties(drive, "file").media === "cdrom" || isCloudInitDrive(drive);
-}
-
-/** Throws unless the token may use what the drives name: an image to read, a datastore to make disks on. */
-export function mayUseStorage(world: World, host: string, vmId: number, user: User, parameters: Parameters): void {
+/** Throws unless the drives name datastores and images that can be used for them. */
+export function checkStorage(world: World, host: string, parameters: Parameters): void {
   for (const [name, value] of drivesOf(parameters)) {
-    const drive = properties(value, "file");
-    const [, store] = fresh.exec(drive.file ?? "") ?? [];
-    if (drive.file === "cdrom") user.need("/", "Sys.Console");
-    else if (store !== undefined && !isCdrom(value)) {
-      user.need(`/storage/${store}`, "Datastore.AllocateSpace");
-      if (!world.storage.store(host, store).content.includes("images"))
-        throw wrongParameter("storage", `storage '${store}' does not support vm images`);
-    } else if (drive.file?.includes(":") && !isCloudInitDrive(value)) mayRead(user, drive.file, vmId);
-    const source = drive["import-from"];
+    const { file = "", "import-from": source } = properties(value, "file");
+    const [, store] = newDisk.exec(file) ?? [];
+    if (store !== undefined && !isCdrom(value) && !world.storage.store(host, store).content.includes("images"))
+      throw wrongParameter("storage", `storage '${store}' does not support vm images`);
     if (source === undefined) continue;
     if (!source.includes(":")) throw failure("Only root can pass arbitrary filesystem paths.");
-    const [from = ""] = source.split(":");
-    world.storage.store(host, from);
+    world.storage.store(host, source.split(":")[0] ?? "");
     if (!source.includes(":import/"))
       throw wrongParameter(name, `${source} has wrong type - needs to be 'images' or 'import'`);
-    mayRead(user, source, vmId);
   }
 }
 
-/** Throws unless the token may read the volume: an image, a disk of the machine itself, or another machine's disk. */
-export function mayRead(user: User, id: string, vmId?: number): void {
-  const [store = "", name = ""] = id.split(":");
-  if (user.may(`/storage/${store}`, "Datastore.Allocate")) return;
-  if (/^(import|iso|vztmpl)\//.test(name))
-    return user.needAny(`/storage/${store}`, "Datastore.AllocateSpace", "Datastore.Audit");
-  const owner = /vm-(\d+)-/.exec(name)?.[1];
-  if (owner === undefined) throw failure(`missing privileges to access ${id}`);
-  if (Number(owner) === vmId) return;
-  user.need(`/storage/${store}`, "Datastore.Audit");
-  user.need(`/vms/${owner}`, "VM.Config.Disk");
+/** Throws unless the token may read the volume. */
+export function mayRead(user: User, id: string): void {
+  if (user.may(`/storage/${id.split(":")[0]}`, "Datastore.Allocate")) return;
+  for (const need of readNeeds(id)) user.pass(need);
 }
 
 /**
@@ -68,8 +43,8 @@ export async function makeDrives(
   try {
     for (const [name, value] of drivesOf(parameters)) {
       const { "import-from": source, format, ...drive } = properties(value, "file");
-      const [, store = "", gib = "0"] = fresh.exec(drive.file ?? "") ?? [];
-      const [datastore = "", volume] = drive.file?.split(":") ?? [];
+      const [, store = "", gib = "0"] = newDisk.exec(text(drive.file)) ?? [];
+      const [datastore = "", volume] = text(drive.file).split(":");
       const allocate = (wanted: number, file?: string): string => {
         const id = world.storage.allocate(vm, store || datastore, wanted, {
           ...(file !== undefined && { file }),
@@ -93,7 +68,7 @@ export async function makeDrives(
         drive.file = allocate(wanted);
         drive.size = size(wanted);
       } else if (volume !== undefined) {
-        const found = world.storage.size(vm, drive.file ?? "");
+        const found = world.storage.size(vm, text(drive.file));
         if (found === 0) throw failure(`volume ${drive.file} does not exist`);
         drive.size = size(found);
       } else delete drive.size;
@@ -101,14 +76,14 @@ export async function makeDrives(
     }
     return drives;
   } catch (error) {
-    for (const id of made) world.storage.free(vm.host, id);
+    for (const id of made) world.storage.free(vm, id);
     throw error;
   }
 }
 
 /** Bytes of a drive as the machine keeps it. */
 export function sizeOf(drive: string): number {
-  return bytes(properties(drive, "file").size ?? "0");
+  return bytes(text(properties(drive, "file").size));
 }
 
 function drivesOf(parameters: Parameters): [string, string][] {

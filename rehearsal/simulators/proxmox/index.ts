@@ -59,14 +59,15 @@ async function answer(
   try {
     const user = authenticate(request.headers.authorization, tokens, world.home);
     const { route, parameters: fromPath } = find(request);
-    const parameters = { ...parametersOf(request), ...fromPath };
-    user.pass(route.check, parameters);
-    const { node } = parameters;
-    if (node !== undefined && !world.hosts.includes(node))
+    const { node = "", storage = "", vmid = "", ...rest } = fromPath;
+    user.pass(route.check, fromPath);
+    if (node !== "" && !world.hosts.includes(node))
       throw failure(
         `hostname lookup '${node}' failed - failed to get address info for: ${node}: Name or service not known`,
       );
-    return { body: { data: (await route.answer({ world, user, parameters })) ?? null } };
+    const parameters = { ...parametersOf(request), ...rest };
+    const call = { world, user, parameters, node, storage, vmId: Number(vmid) };
+    return { body: { data: await route.answer(call) } };
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     const { status, message, errors } = error;

@@ -2,7 +2,7 @@ import { newGuest } from "../../home/guest";
 import { boot, powerOff } from "../../home/proxmox";
 import type { Vm } from "../../home/state";
 import { failure } from "./errors";
-import { agentOf, current, write } from "./settings";
+import { addressOf, agentOf, bootOrder, current, processors, text, write } from "./settings";
 import { sizeOf } from "./drives";
 import { machine, unlocked, unprotected, type Call, type World } from "./world";
 import type { Work } from "./tasks";
@@ -16,7 +16,7 @@ export function readStatus(call: Call): Record<string, unknown> {
     ...statistics(vm, call.world),
     vmid: vm.vmId,
     name: vm.name,
-    cpus: Number(settings.cores ?? 1) * Number(settings.sockets ?? 1),
+    cpus: processors(settings),
     ha: { managed: 0 },
     qmpstatus: vm.status,
     ...(on && { pid: 100_000 + vm.vmId }),
@@ -30,13 +30,13 @@ export function readStatus(call: Call): Record<string, unknown> {
 /** What the lists show of a machine too. */
 export function statistics(vm: Vm, world: World): Record<string, string | number> {
   const settings = current(vm, world.home);
-  const first = /order=(\w+)/.exec(String(settings.boot ?? ""))?.[1] ?? "";
+  const [first = ""] = bootOrder(settings.boot);
   const none = { cpu: 0, disk: 0, diskread: 0, diskwrite: 0, netin: 0, netout: 0 };
   return {
     ...none,
     status: vm.status,
     maxmem: Math.round(vm.memory * 2 ** 30),
-    maxdisk: sizeOf(String(settings[first] ?? "")),
+    maxdisk: sizeOf(text(settings[first])),
     mem: vm.status === "running" ? Math.round(vm.memory * 2 ** 29) : 0,
     uptime: vm.status === "running" ? 60 : 0,
   };
@@ -67,17 +67,18 @@ export async function stopMachine(call: Call): Promise<string> {
 
 /** `POST …/status/shutdown`: asks the guest; with `forceStop`, one that does not go off in time is stopped. */
 export async function shutdownMachine(call: Call): Promise<string> {
-  const { timeout, forceStop } = call.parameters;
-  return task(call, "qmshutdown", (work) => shutdown(call, work, Number(timeout ?? 60), forceStop === "1"));
+  const { timeout = "60", forceStop } = call.parameters;
+  return task(call, "qmshutdown", (work) => shutdown(call, work, Number(timeout), forceStop === "1"));
 }
 
 /** `POST …/status/reboot`: off and on again, so that it takes what waited. */
 export async function rebootMachine(call: Call): Promise<string> {
-  const { world, parameters } = call;
+  const { world } = call;
+  const { timeout = "60" } = call.parameters;
   const vm = machine(call);
   if (vm.status === "stopped") throw failure(`VM ${vm.vmId} not running`);
   return task(call, "qmreboot", async (work) => {
-    await shutdown(call, work, Number(parameters.timeout ?? 60), false);
+    await shutdown(call, work, Number(timeout), false);
     await work.pause(world.durations.start);
     await start(world, vm);
   });
@@ -105,7 +106,7 @@ export async function deleteMachine(call: Call): Promise<string> {
 }
 
 async function start(world: World, vm: Vm): Promise<void> {
-  const address = /(?:^|,)ip=([^,/]+)/.exec(String(current(vm, world.home).ipconfig0 ?? ""))?.[1] ?? "";
+  const [address = ""] = addressOf(current(vm, world.home).ipconfig0);
   world.home.guests[vm.vmId] ??= newGuest(vm.vmId, address);
   boot(world.home, vm);
   if (vm.config !== undefined) write(vm, vm.config);
@@ -130,6 +131,6 @@ async function shutdown(call: Call, { pause, print }: Work, timeout: number, for
   await off(world, vm);
 }
 
-function task({ world, user, parameters }: Call, type: string, run: (work: Work) => Promise<void>): Promise<string> {
-  return world.tasks.start(parameters.node ?? "", user.name, type, parameters.vmid ?? "", run);
+function task({ world, user, node, vmId }: Call, type: string, run: (work: Work) => Promise<void>): Promise<string> {
+  return world.tasks.start(node, user.name, type, String(vmId), run);
 }

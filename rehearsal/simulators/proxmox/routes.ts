@@ -88,7 +88,7 @@ export const routes: readonly Route[] = [
 ];
 
 /** The task, when it is the caller's own or the caller may see everybody's. */
-function taskOf({ world, user, parameters: { node = "", upid = "" } }: Call, privilege: string): Task {
+function taskOf({ world, user, node, parameters: { upid = "" } }: Call, privilege: string): Task {
   const found = world.tasks.find(node, upid);
   const owner = (name: string): string | undefined => name.split("!")[0];
   if (found.user !== user.name && found.user !== owner(user.name)) user.need(`/nodes/${node}`, privilege);

@@ -40,6 +40,27 @@ export function propertyString(values: Readonly<Record<string, string | undefine
   return [values[first] ?? "", ...rest.map((key) => `${key}=${values[key]}`)].join(",");
 }
 
+/** A setting's text, empty when there is none. */
+export function text(value: string | number | null | undefined): string {
+  return value === undefined || value === null ? "" : String(value);
+}
+
+/** `order=scsi0;net0` as its devices. */
+export function bootOrder(boot: string | number | null | undefined): string[] {
+  const [, order = ""] = /order=([^,]*)/.exec(text(boot)) ?? [];
+  return order.split(";").filter(Boolean);
+}
+
+/** `ip=192.168.10.21/24,gw=…` as address and prefix; empty without one. */
+export function addressOf(ipconfig: string | number | null | undefined): string[] {
+  const { ip = "" } = properties(text(ipconfig), "ip");
+  return ip.split("/").filter(Boolean);
+}
+
+export function processors({ cores = 1, sockets = 1 }: Settings): number {
+  return Number(cores) * Number(sockets);
+}
+
 export const isDrive = (key: string): boolean => /^(scsi|sata|ide|virtio)\d+$/.test(key);
 export const isCard = (key: string): boolean => /^net\d+$/.test(key);
 export const isCloudInit = (key: string): boolean =>
@@ -63,7 +84,7 @@ export function cardString({ model = "", macaddr, ...rest }: Readonly<Record<str
 
 /** The guest agent's settings; empty when it is not enabled. */
 export function agentOf(value: string | number | null | undefined): Record<string, string> {
-  const found = properties(String(value ?? ""), "enabled");
+  const found = properties(text(value), "enabled");
   return found.enabled === "1" ? found : {};
 }
 
@@ -71,7 +92,7 @@ const units = ["", "K", "M", "G", "T"];
 
 /** Bytes of `40G`; without a unit they are bytes already. */
 export function bytes(size: string): number {
-  const [, number = "0", unit = ""] = /^(\d+(?:\.\d+)?)([KMGT]?)$/.exec(size) ?? [];
+  const [, number = "0", unit = ""] = /^(\d+(?:\.\d+)?)([KMGT]?)/.exec(size) ?? [];
   return Math.trunc(Number(number) * 1024 ** units.indexOf(unit));
 }
 
@@ -103,6 +124,7 @@ export function current(vm: Vm, home: HomeState): Settings {
     ...(vm.uuid !== "" && { smbios1: `uuid=${vm.uuid}` }),
     ...(vm.tags.length > 0 && { tags: vm.tags.join(";") }),
     ...(vm.protection && { protection: 1 }),
+    ...(home.guests[vm.vmId]?.agent && { agent: "1" }),
   };
 }
 
@@ -113,20 +135,24 @@ export function pending(vm: Vm, home: HomeState): Settings {
 
 /** Writes a machine's settings, and what the rest of the pretend home knows of them. */
 export function write(vm: Vm, settings: Settings): void {
-  const text = (key: string): string => String(settings[key] ?? "");
   const keys = (pattern: RegExp): string[] =>
     Object.keys(settings)
       .filter((key) => pattern.test(key))
       .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-  const drives = keys(/^(scsi|sata|ide|virtio)\d+$/).map((key) => properties(text(key), "file"));
-  vm.config = settings;
-  vm.name = text("name") || `VM ${vm.vmId}`;
-  vm.tags = text("tags").split(";").filter(Boolean);
-  vm.macs = keys(/^net\d+$/).map((key) => card(text(key), () => "").macaddr ?? "");
+  const drives = keys(/^(scsi|sata|ide|virtio)\d+$/).map((key) => properties(text(settings[key]), "file"));
+  // A disk that is in use again is no longer an unused one.
+  const used = drives.map(({ file }) => file);
+  const kept = Object.entries(settings).filter(
+    ([key, value]) => !key.startsWith("unused") || !used.includes(String(value)),
+  );
+  vm.config = Object.fromEntries(kept);
+  vm.name = text(settings.name) || `VM ${vm.vmId}`;
+  vm.tags = text(settings.tags).split(";").filter(Boolean);
+  vm.macs = keys(/^net\d+$/).map((key) => text(card(text(settings[key]), () => "").macaddr));
   vm.protection = settings.protection === 1;
-  vm.disks = drives.filter(({ media }) => media !== "cdrom").map((drive) => bytes(drive.size ?? "0") / 2 ** 30);
-  vm.uuid = /uuid=([0-9a-f-]{36})/i.exec(text("smbios1"))?.[1]?.toLowerCase() ?? "";
-  if (vm.status === "stopped") vm.memory = Number(text("memory") || 512) / 1024;
+  vm.disks = drives.filter(({ media }) => media !== "cdrom").map((drive) => bytes(text(drive.size)) / 2 ** 30);
+  vm.uuid = text(/uuid=([0-9a-f-]{36})/i.exec(text(settings.smbios1))?.[1]).toLowerCase();
+  if (vm.status === "stopped") vm.memory = Number(text(settings.memory) || 512) / 1024;
 }
 
 /** Of the whole file, so that it changes with whatever is written. */

@@ -1,11 +1,12 @@
 import type { Vm } from "../../home/state";
-import { kept as keptAs, mayModify, mayUseBridges, mayUseDevices } from "./create";
-import { isCdrom, isCloudInitDrive, makeDrives, mayUseStorage, sizeOf } from "./drives";
+import { checkDevices, kept as keptAs, mayModify } from "./create";
+import { checkStorage, makeDrives, sizeOf } from "./drives";
 import { ApiError, failure, notSimulated, wrongParameter } from "./errors";
+import { driveNeeds, isCdrom, isCloudInitDrive, resourceNeeds } from "./needs";
 import {
   agentOf,
+  bootOrder,
   bytes,
-  card,
   current,
   digest,
   isCard,
@@ -15,6 +16,7 @@ import {
   properties,
   propertyString,
   size,
+  text,
   write,
 } from "./settings";
 import { machine, unlocked, unprotected, type Call, type World } from "./world";
@@ -53,8 +55,8 @@ export function readPending(call: Call): Record<string, unknown>[] {
 
 /** `PUT …/config`: what the machine can take while it runs, it takes; the rest waits for its next start. A stopped machine takes all of it. */
 export async function updateConfig(call: Call): Promise<null> {
-  const { world, user } = call;
-  const { node = "", vmid = "", digest: expected, delete: unwanted = "", ...options } = call.parameters;
+  const { world, user, node, vmId } = call;
+  const { digest: expected, delete: unwanted = "", ...options } = call.parameters;
   for (const option of ["revert", "force", "skiplock"])
     if (options[option] !== undefined) throw notSimulated(`PUT …/config with ${option}`);
   const removed = unwanted.split(/[,; ]+/).filter(Boolean);
@@ -62,16 +64,17 @@ export async function updateConfig(call: Call): Promise<null> {
   const both = removed.find((option) => options[option] !== undefined);
   if (both !== undefined)
     throw wrongParameter("delete", `you can't use '-${both}' and -delete ${both}' at the same time`);
-  mayModify(user, Number(vmid), [...removed, ...Object.keys(options)]);
-  mayUseStorage(world, node, Number(vmid), user, options);
-  mayUseBridges(user, options);
+  mayModify(user, vmId, [...removed, ...Object.keys(options)]);
+  for (const need of resourceNeeds(vmId, options)) user.pass(need);
+  checkStorage(world, node, options);
+  checkDevices(options);
   const vm = machine(call);
   if (expected !== undefined && expected !== digest(vm, world.home))
     throw failure("checksum mismatch (file change by other user?)");
   unlocked(vm);
   const { home } = world;
-  const limit = Number(options.memory ?? pending(vm, home).memory ?? 512);
-  if (options.balloon !== undefined && Number(options.balloon) > limit)
+  const { memory: limit = 512 } = { ...pending(vm, home), ...options };
+  if (options.balloon !== undefined && Number(options.balloon) > Number(limit))
     throw failure("balloon value too large (must be smaller than assigned memory)");
 
   const before = current(vm, home);
@@ -79,15 +82,15 @@ export async function updateConfig(call: Call): Promise<null> {
   for (const option of removed) {
     const value = before[option] ?? waiting[option] ?? undefined;
     if (value === undefined) continue;
-    mayUseDevice(call, option, String(value));
+    mayUseDrive(call, option, value);
     if (isDrive(option)) unprotected(vm, `can't remove drive '${option}'`);
     withoutBoot(option, pending(vm, home).boot, waiting);
     if (before[option] === undefined) delete waiting[option];
     else waiting[option] = null;
   }
   for (const [option, value] of Object.entries(options)) {
-    if (before[option] !== undefined) mayUseDevice(call, option, String(before[option]));
-    mayUseDevice(call, option, value);
+    if (before[option] !== undefined) mayUseDrive(call, option, before[option]);
+    mayUseDrive(call, option, value);
   }
   const drives = await makeDrives(world, vm, options, () => Promise.resolve());
   Object.assign(waiting, keptAs(options), drives);
@@ -129,12 +132,13 @@ function detach(
   old: Value | undefined,
   value: Value | null,
 ): void {
-  const { file } = properties(String(old ?? ""), "file");
-  if (file === undefined || !file.includes(":")) return;
-  if (/^unused\d+$/.test(option) || (value === null && isCloudInitDrive(file))) world.storage.free(vm.host, file);
-  else if (isDrive(option) && properties(String(value ?? ""), "file").file !== file) {
+  const { file = "" } = properties(text(old), "file");
+  if (!file.includes(":")) return;
+  if (/^unused\d+$/.test(option) || (value === null && isCloudInitDrive(file))) world.storage.free(vm, file);
+  else if (isDrive(option) && properties(text(value), "file").file !== file) {
     let index = 0;
     while (kept[`unused${index}`] !== undefined) index += 1;
+    world.storage.unused(vm, file);
     kept[`unused${index}`] = file;
   }
 }
@@ -142,9 +146,10 @@ function detach(
 /** Whether a running machine takes the change; throws where it cannot be asked to. */
 function plugs(now: Readonly<Record<string, Value>>, option: string, value: Value | null): boolean {
   const old = now[option];
-  const features = String(now.hotplug ?? "network,disk,usb").split(",");
+  const { hotplug = "network,disk,usb" } = now;
+  const features = String(hotplug).split(",");
   if (atOnce.has(option) || isCloudInit(option)) return true;
-  if (isCard(option)) return features.includes("network") || onlyMoved(String(old ?? ""), String(value ?? ""));
+  if (isCard(option)) return features.includes("network");
   if (option === "memory" || option === "vcpus") return false;
   if (option === "balloon") return (old === 0) === (value === 0);
   if (option === "hotplug") return !/cpu|memory/.test(`${value},${features.join()}`);
@@ -165,55 +170,39 @@ function drivePlugs(option: string, old: Value | undefined, value: Value | null,
   return unchangeable.every((property) => before[property] === after[property]);
 }
 
-/** A card that stays the same card, on another bridge or VLAN. */
-function onlyMoved(old: string, value: string): boolean {
-  const [before, after] = [card(old, () => ""), card(value, () => "")];
-  return ["model", "macaddr", "queues", "mtu"].every((property) => before[property] === after[property]);
-}
-
-/** A drive's privilege depends on what it is. */
-function mayUseDevice({ user, parameters }: Call, option: string, value: string): void {
-  const path = `/vms/${parameters.vmid}`;
-  if (!isDrive(option)) return mayUseDevices(user, Number(parameters.vmid), { [option]: value });
-  if (isCloudInitDrive(value)) user.need(path, "VM.Config.Cloudinit", "VM.Config.CDROM");
-  else if (isCdrom(value)) user.need(path, "VM.Config.CDROM");
-  else user.need(path, "VM.Config.Disk");
+function mayUseDrive({ user, vmId }: Call, option: string, value: Value): void {
+  if (isDrive(option)) user.pass(driveNeeds(vmId, String(value)));
 }
 
 function withoutBoot(option: string, boot: Value | undefined, waiting: Record<string, Value | null>): void {
-  const order = /order=([^,]*)/.exec(String(waiting.boot ?? boot ?? ""))?.[1]?.split(";") ?? [];
+  const order = bootOrder(waiting.boot ?? boot);
   if (order.includes(option)) waiting.boot = `order=${order.filter((device) => device !== option).join(";")}`;
 }
 
 function checkBoot(boot: string | undefined, all: Readonly<Record<string, unknown>>): void {
-  const order =
-    /order=([^,]*)/
-      .exec(boot ?? "")?.[1]
-      ?.split(";")
-      .filter(Boolean) ?? [];
-  const missing = order.find((device) => all[device] === undefined || all[device] === null);
+  const missing = bootOrder(boot).find((device) => all[device] === undefined || all[device] === null);
   if (missing !== undefined) throw failure(`invalid bootorder: device '${missing}' does not exist'`);
 }
 
 /** `PUT …/resize`: a task, which refuses to make a disk smaller. */
 export async function resizeDisk(call: Call): Promise<string> {
-  const { world, user, parameters } = call;
-  const { node = "", vmid = "", disk = "", size: wanted = "" } = parameters;
-  return world.tasks.start(node, user.name, "resize", vmid, async () => {
+  const { world, user, node, vmId } = call;
+  const { disk = "", size: wanted = "" } = call.parameters;
+  return world.tasks.start(node, user.name, "resize", String(vmId), async () => {
     const vm = machine(call);
     unlocked(vm);
     const settings = current(vm, world.home);
     const value = settings[disk];
     if (value === undefined) throw failure(`disk '${disk}' does not exist`);
     if (isCdrom(String(value))) throw failure("you can't resize a cdrom");
-    const drive = properties(String(value), "file");
-    user.need(`/storage/${drive.file?.split(":")[0]}`, "Datastore.AllocateSpace");
+    const { file = "", ...drive } = properties(String(value), "file");
+    user.need(`/storage/${file.split(":")[0]}`, "Datastore.AllocateSpace");
     const now = sizeOf(String(value));
     const to = bytes(wanted.replace("+", "")) + (wanted.startsWith("+") ? now : 0);
     if (to < now) throw failure("shrinking disks is not supported");
     if (to === now) return;
-    world.storage.resized(vm, drive.file ?? "", to);
-    write(vm, { ...settings, [disk]: propertyString({ ...drive, size: size(to) }, "file") });
+    world.storage.grow(vm, file, now, to);
+    write(vm, { ...settings, [disk]: propertyString({ ...drive, file, size: size(to) }, "file") });
   });
 }
 

@@ -42,14 +42,18 @@ export interface World {
 export interface Call {
   readonly world: World;
   readonly user: User;
-  /** From the path, the query and the body. */
+  /** From the query and the body. */
   readonly parameters: Readonly<Record<string, string>>;
+  /** From the path; empty where that has none. */
+  readonly node: string;
+  readonly storage: string;
+  readonly vmId: number;
 }
 
 /** The machine of `{node}` and `{vmid}`. Throws what Proxmox says of one that is not there, on that host. */
-export function machine({ world, parameters: { node = "", vmid = "" } }: Call): Vm {
-  const vm = world.home.proxmox.vms.find((other) => other.host === node && other.vmId === Number(vmid));
-  if (!vm) throw failure(`Configuration file 'nodes/${node}/qemu-server/${vmid}.conf' does not exist`);
+export function machine({ world, node, vmId }: Call): Vm {
+  const vm = world.home.proxmox.vms.find((other) => other.host === node && other.vmId === vmId);
+  if (!vm) throw failure(`Configuration file 'nodes/${node}/qemu-server/${vmId}.conf' does not exist`);
   return vm;
 }
 
