@@ -14,6 +14,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   mkswap: "util-linux",
   nft: "nftables",
   openssl: "openssl",
+  pip3: "python3-pip",
   python3: "python3",
   rsync: "rsync",
   setfacl: "acl",
