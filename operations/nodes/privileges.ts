@@ -8,12 +8,10 @@ export const leastPrivileges = [
   "Datastore.AllocateSpace",
   "Datastore.AllocateTemplate",
   "Datastore.Audit",
-  "Pool.Audit",
   "SDN.Use",
   "Sys.AccessNetwork",
   "VM.Allocate",
   "VM.Audit",
-  "VM.Config.CDROM",
   "VM.Config.CPU",
   "VM.Config.Cloudinit",
   "VM.Config.Disk",
@@ -21,7 +19,6 @@ export const leastPrivileges = [
   "VM.Config.Memory",
   "VM.Config.Network",
   "VM.Config.Options",
-  "VM.GuestAgent.Audit",
   "VM.GuestAgent.FileRead",
   "VM.PowerMgmt",
 ] as const;
@@ -30,7 +27,6 @@ type Privilege = (typeof leastPrivileges)[number];
 
 /** What does as well: Proxmox VE 8 knows no privileges for the guest agent, and 9 has one for everything there. */
 const instead: Partial<Record<Privilege, readonly string[]>> = {
-  "VM.GuestAgent.Audit": ["VM.Monitor", "VM.GuestAgent.Unrestricted"],
   "VM.GuestAgent.FileRead": ["VM.Monitor", "VM.GuestAgent.Unrestricted"],
 };
 
@@ -60,7 +56,6 @@ export function missingPrivileges(held: Readonly<Record<string, readonly string[
 function placesOf(privilege: Privilege, { hosts, nodes }: Used): string[] {
   if (privilege.startsWith("VM.")) return nodes.map((node) => `/vms/${node.vmId}`);
   if (privilege === "Sys.AccessNetwork") return hosts.map((host) => `/nodes/${host.name}`);
-  if (privilege === "Pool.Audit") return ["/pool/"];
   if (privilege === "SDN.Use") return ["/sdn/"];
   const stores = hosts.flatMap(({ imageDatastore, diskDatastore }) => [
     ...(privilege === "Datastore.AllocateSpace" ? [] : [imageDatastore]),

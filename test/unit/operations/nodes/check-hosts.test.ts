@@ -53,7 +53,7 @@ describe("operations/nodes/check-hosts, on the pretend Proxmox (does not prove t
   const ready: Record<string, Change> = {
     "Proxmox VE 8's one privilege for the agent": (home) => {
       home.proxmox.privileges = {
-        "/": [...without("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"), "VM.Monitor"],
+        "/": [...without("VM.GuestAgent.FileRead"), "VM.Monitor"],
       };
     },
     "the roles set where they matter instead of on /": (home) => {
@@ -63,7 +63,6 @@ describe("operations/nodes/check-hosts, on the pretend Proxmox (does not prove t
         "/storage/local": ["Datastore.AllocateTemplate", "Datastore.Audit"],
         "/storage/local-lvm": ["Datastore.AllocateSpace", "Datastore.Audit"],
         "/nodes/pve": ["Sys.AccessNetwork"],
-        "/pool/home": ["Pool.Audit"],
         "/sdn/zones/localnetwork": ["SDN.Use"],
       };
     },
@@ -98,7 +97,6 @@ describe("operations/nodes/check-hosts, on the pretend Proxmox (does not prove t
           role,
         'the Proxmox token lacks Datastore.Audit on /storage/local, /storage/local-lvm: `pveum role modify <role> --append --privs "Datastore.Audit"`' +
           role,
-        'the Proxmox token lacks Pool.Audit on /pool: `pveum role modify <role> --append --privs "Pool.Audit"`' + role,
         'the Proxmox token lacks SDN.Use on /sdn: `pveum role modify <role> --append --privs "SDN.Use"`' + role,
         'the Proxmox token lacks Sys.AccessNetwork on /nodes/pve: `pveum role modify <role> --append --privs "Sys.AccessNetwork"`' +
           role,
@@ -122,13 +120,13 @@ describe("operations/nodes/check-hosts, on the pretend Proxmox (does not prove t
       ],
     },
     "an image datastore without the content import": {
-      change: (home) => (set(home, "local", { content: ["iso", "vztmpl"] })),
+      change: (home) => set(home, "local", { content: ["iso", "vztmpl"] }),
       says: [
         "host pve: datastore local does not allow the content import, which imageDatastore needs: `pvesm set local --content iso,vztmpl,import`",
       ],
     },
     "a disk datastore without images": {
-      change: (home) => (set(home, "local-lvm", { content: ["rootdir"] })),
+      change: (home) => set(home, "local-lvm", { content: ["rootdir"] }),
       says: [
         "host pve: datastore local-lvm does not allow the content images, which diskDatastore needs: `pvesm set local-lvm --content rootdir,images`",
       ],
