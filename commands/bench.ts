@@ -1,6 +1,7 @@
+import { nodes } from "../test/bench/nodes";
 import { scale } from "../test/bench/scale";
 
-const benches: Readonly<Record<string, () => Promise<boolean>>> = { scale };
+const benches: Readonly<Record<string, () => Promise<boolean>>> = { nodes, scale };
 
 /** `npm run bench -- <name>`: exit 1 above the bench's bars, 2 for a name that is none. */
 export async function main(args: string[]): Promise<number> {

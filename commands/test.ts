@@ -97,7 +97,7 @@ export async function main(
 }
 
 /** Why the tier cannot run here; undefined when it can. */
-function lacks({ programs, isolated: apart = false }: Tier): string | undefined {
+export function lacks({ programs, isolated: apart = false }: Pick<Tier, "programs" | "isolated">): string | undefined {
   return missingPrograms([...programs, ...(apart ? namespacePrograms : [])]) ?? (apart ? cannotIsolate() : undefined);
 }
 

@@ -104,7 +104,26 @@ function grown(volumes: number, nodes: number): Record<string, unknown> {
   const hosts = [
     { name: "pve", address: "192.168.10.2", memory: 2048, imageDatastore: "local", diskDatastore: "local-lvm" },
   ];
-  const node = (index: number): EnvironmentFile["nodes"][number] => ({
+  return {
+    ...config,
+    "home-cluster:proxmox": { ...(config["home-cluster:proxmox"] as object), hosts },
+    "home-cluster:nodes": grownNodes(nodes),
+    "home-cluster:oldNodes": (config["home-cluster:oldNodes"] as object[]).map((old, index) => ({
+      ...old,
+      mac: `BC:24:11:01:10:${hex(index)}`,
+    })),
+    "home-cluster:volumes": Array.from({ length: volumes }, (_, index) => ({
+      namespace: `team-${index % 7}`,
+      claim: `data-${index}`,
+      oldSize: "1Gi",
+      size: "2Gi",
+    })),
+  };
+}
+
+/** That many nodes on home's first host: three control-plane nodes, the rest workers. */
+export function grownNodes(count: number): EnvironmentFile["nodes"] {
+  return Array.from({ length: count }, (_, index) => ({
     name: `debian-${index + 1}`,
     host: "pve",
     vmId: 201 + index,
@@ -117,22 +136,7 @@ function grown(volumes: number, nodes: number): Record<string, unknown> {
       { network: "servers", address: `192.168.10.${21 + index}`, mac: `BC:24:11:00:10:${hex(index)}` },
       { network: "dmz", address: `192.168.40.${21 + index}`, mac: `BC:24:11:00:40:${hex(index)}` },
     ],
-  });
-  return {
-    ...config,
-    "home-cluster:proxmox": { ...(config["home-cluster:proxmox"] as object), hosts },
-    "home-cluster:nodes": Array.from({ length: nodes }, (_, index) => node(index)),
-    "home-cluster:oldNodes": (config["home-cluster:oldNodes"] as object[]).map((old, index) => ({
-      ...old,
-      mac: `BC:24:11:01:10:${hex(index)}`,
-    })),
-    "home-cluster:volumes": Array.from({ length: volumes }, (_, index) => ({
-      namespace: `team-${index % 7}`,
-      claim: `data-${index}`,
-      oldSize: "1Gi",
-      size: "2Gi",
-    })),
-  };
+  }));
 }
 
 function hex(value: number): string {

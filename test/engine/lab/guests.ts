@@ -48,7 +48,7 @@ export class Guests {
   drop: (run: ScriptRun) => Drop | undefined = () => undefined;
   /** Machines at whose address somebody else answers, with another host key. */
   readonly impostors = new Set<number>();
-  private readonly folder = mkdtempSync(join(tmpdir(), "guests-"));
+  private readonly folder = mkdtempSync("/run/guests-");
   private readonly servers = new Map<number, ChildProcess>();
   private readonly socket = join(this.folder, "guests.sock");
   private readonly listener: Server;
@@ -61,10 +61,10 @@ export class Guests {
   }
 
   static async start(home: HomeState, run: (run: ScriptRun) => Promise<Ended>): Promise<Guests> {
-    const guests = new Guests(home, run);
-    // The guests' user has to get through to the socket and to its own keys.
-    chmodSync(guests.folder, 0o711);
     provideUsers();
+    const guests = new Guests(home, run);
+    // The guests' user has to get through to the socket and to its own keys: not below the temporary folder, which may be its owner's alone.
+    chmodSync(guests.folder, 0o711);
     await new Promise<void>((resolve) => guests.listener.listen(guests.socket, resolve));
     chmodSync(guests.socket, 0o666);
     return guests;

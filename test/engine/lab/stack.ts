@@ -62,7 +62,7 @@ export class LabStack {
   }
 
   up(options: Options = {}, onEvent: (event: EngineEvent) => void = () => undefined): Promise<Outcome> {
-    return observed((watch) => this.stack.up({ ...options, ...watch, color: "never" } as UpOptions), onEvent);
+    return observed((watch) => this.stack.up({ ...options, ...watch, color: "never" }), onEvent);
   }
 
   preview(options: Options = {}): Promise<Outcome> {

@@ -107,17 +107,16 @@ export function named(point: Point): string {
 /** What is where now. */
 export async function reached(lab: Lab, stack: LabStack): Promise<Reached> {
   const { proxmox, rancher, kubernetes } = lab.home;
-  const drawn = /^(smbios1|vmgenid|meta|digest)$/;
+  const drawn = new Set(["id", "uuid", "smbios1", "vmgenid", "meta", "digest"]);
+  const without = (object: object): object =>
+    Object.fromEntries(Object.entries(object).filter(([key]) => !drawn.has(key)));
   const state = [...(await stack.resources())].map(([name, kept]) => [name, kept.type, known(kept.outputs)]);
   return {
     machines: [...proxmox.vms]
       .sort((a, b) => a.vmId - b.vmId)
-      .map(({ uuid: _, config = {}, ...vm }) => ({
-        ...vm,
-        config: Object.fromEntries(Object.entries(config).filter(([key]) => !drawn.test(key))),
-      })),
+      .map((vm) => ({ ...without(vm), config: without(vm.config ?? {}) })),
     images: proxmox.images,
-    members: rancher.nodes.map(({ id: _, uuid: __, ...node }) => node).sort((a, b) => a.vmId - b.vmId),
+    members: [...rancher.nodes].sort((a, b) => a.vmId - b.vmId).map(without),
     nodes: kubernetes.objects
       .filter(({ kind }) => kind === "Node")
       .map((node) => [node.metadata?.name, node.metadata?.labels, "spec" in node ? node.spec : undefined])
