@@ -139,7 +139,10 @@ class RealProxmox implements ProxmoxApi {
       const path = `/nodes/${encodeURIComponent(host)}/storage/${encodeURIComponent(datastore)}/status`;
       status = await this.call("GET", path);
     } catch (error) {
-      if (error instanceof ProxmoxRefusal && /storage '[^']*' (does not exist|is not available)|No such storage/.test(error.message))
+      if (
+        error instanceof ProxmoxRefusal &&
+        /storage '[^']*' (does not exist|is not available)|No such storage/.test(error.message)
+      )
         return undefined;
       throw error;
     }

@@ -41,6 +41,17 @@ export async function readMachine({ proxmox }: Pick<Clients, "proxmox">, recorde
   };
 }
 
+/**
+ * Proxmox's own protection on a machine that is to be deleted: the provider would power it off first, and only then be refused (tried). undefined when there is none.
+ */
+export function protectionFinding(live: VmIdentity): Finding | undefined {
+  if (!live.protection) return undefined;
+  return {
+    what: `machine ${live.vmId} on ${live.host} is protected in Proxmox, so that deleting it would only power it off`,
+    remedy: `if it is really to go, \`qm set ${live.vmId} --protection 0\` on ${live.host}`,
+  };
+}
+
 /** Why the live machine is not the one recorded; undefined when it is. */
 export function mistakenIdentity(live: VmIdentity, { node, vm }: Recorded): string | undefined {
   const differences = [

@@ -54,6 +54,15 @@ set_hostname() {
   changed "host name $NODE_NAME"
 }
 
+# Proxmox makes cloud-init's instance id of user, key, addresses and DNS. To a new instance cloud-init gives new host keys: whoever pinned the old one would
+# be locked out of a node whose name server changed.
+keep_host_keys() {
+  install_file /etc/cloud/cloud.cfg.d/99-home-cluster.cfg 644 <<'FILE' || true
+# Written by home-cluster (operations/guest/provision.sh); changes are overwritten.
+ssh_deletekeys: false
+FILE
+}
+
 # --- The disk for Longhorn ---------------------------------------------------------------------------------------------------------------
 
 prepare_data_disk() {
@@ -376,6 +385,7 @@ remove_routing() {
 main() {
   wait_for_cloud_init
   set_hostname
+  keep_host_keys
   # Before everything that could write below it.
   prepare_data_disk
   install_packages

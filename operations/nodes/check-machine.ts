@@ -1,5 +1,5 @@
 import { machineInput, mistakenMachine } from "./identify-machine";
-import { readMachine } from "../cluster/machine";
+import { protectionFinding, readMachine } from "../cluster/machine";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
 
@@ -20,6 +20,14 @@ export const checkMachine = defineOperation({
         : machine.state === "there"
           ? mistakenMachine(machine.live, input)
           : undefined;
+    const kept = machine.state === "there" && mistaken === undefined ? protectionFinding(machine.live) : undefined;
+    if (kept) {
+      throw new Refusal({
+        what: `${node}: its machine stays, nothing was touched`,
+        why: kept.what,
+        next: `${kept.remedy}, then the same command again`,
+      });
+    }
     if (mistaken === undefined) return { node };
     throw new Refusal({
       what: `${node}: machine ${vm.vmId} on ${vm.host} is not deleted, it may be somebody else's`,

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { SshFailure, type Clients, type SshResult } from "../clients";
 import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
+import { Refusal } from "../refusal";
 import { guestUser, hostKeyThroughHypervisor } from "./host-key";
 import { refuseImpostor } from "./verify-host-key";
 
@@ -76,8 +77,14 @@ function firstAnswer(
       try {
         return await ssh.run({ address, user: guestUser, hostKey }, "provision", settings);
       } catch (error) {
-        if (error instanceof SshFailure && error.kind === "unreachable") throw new NotYet(error.message);
-        throw error;
+        if (!(error instanceof SshFailure)) throw error;
+        if (error.kind === "unreachable") throw new NotYet(error.message);
+        // As a refusal, because of any other error the operator sees the first line only, and what the script says comes after it.
+        throw new Refusal({
+          what: `${node}: not provisioned`,
+          why: error.message,
+          next: "mend that, then run `pulumi up --refresh` again; it goes on where it stopped",
+        });
       }
     },
   );

@@ -5,7 +5,7 @@ import { leaveCluster, leaveFindings } from "../cluster/leave-cluster";
 import { clearFailure, isHeld, withLease, type Held } from "../cluster/lease";
 import { forgetInLonghorn } from "../cluster/longhorn-eviction";
 import { awaitSilence, isLost, lostFindings, removeLost } from "../cluster/lost-machine";
-import { mistakenIdentity, readMachine, type Machine } from "../cluster/machine";
+import { mistakenIdentity, protectionFinding, readMachine, type Machine } from "../cluster/machine";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { isAnotherMachines, systemUuid } from "../cluster/system-uuid";
 import { defineOperation } from "../operation";
@@ -107,7 +107,11 @@ function refuseNewer({ nodes }: Snapshot, { node, vm }: LeaveInput): void {
 function identityFindings(machine: Machine, input: LeaveInput): Finding[] {
   const { node, vm } = input;
   if (machine.state === "hidden") return [machine.finding];
-  const mistaken = machine.state === "there" ? mistakenIdentity(machine.live, input) : undefined;
+  const live = machine.state === "there" ? machine.live : undefined;
+  const mistaken = live && mistakenIdentity(live, input);
+  // A node that leaves because another machine took its machine's place is not followed by a deletion.
+  const stays = live && mistaken === undefined && live.uuid === vm.uuid ? protectionFinding(live) : undefined;
+  if (stays) return [{ ...stays, what: `${node}: ${stays.what}` }];
   if (mistaken === undefined) return [];
   return [
     {
