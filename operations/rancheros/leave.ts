@@ -110,7 +110,8 @@ function identityFindings(machine: Machine, input: LeaveInput): Finding[] {
   const live = machine.state === "there" ? machine.live : undefined;
   const mistaken = live && mistakenIdentity(live, input);
   // A node that leaves because another machine took its machine's place is not followed by a deletion.
-  const stays = live && mistaken === undefined && live.uuid === vm.uuid ? protectionFinding(live) : undefined;
+  const same = live && mistaken === undefined && (vm.uuid === undefined || live.uuid === vm.uuid.toLowerCase());
+  const stays = same ? protectionFinding(live) : undefined;
   if (stays) return [{ ...stays, what: `${node}: ${stays.what}` }];
   if (mistaken === undefined) return [];
   return [

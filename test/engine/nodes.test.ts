@@ -1,4 +1,10 @@
 import assert from "node:assert/strict";
+import type { Logged } from "../../rehearsal/simulators/server";
+import { leastPrivileges } from "../../operations/nodes/privileges";
+import { skip } from "../support/needs";
+import { judge } from "../support/pve-judge";
+import { privilegesOf, roleOf } from "../support/pve-privileges";
+import { pveSchema } from "../support/pve-schema";
 import { Lab, worker, writes } from "./lab/lab";
 import type { LabStack, Outcome } from "./lab/stack";
 
@@ -17,6 +23,8 @@ function must(outcome: Outcome): Outcome {
 describe(`${does}: the life of three (does not prove what a real Proxmox, Rancher or Debian does)`, () => {
   let lab: Lab;
   let stack: LabStack;
+  /** Every request to Proxmox, of all tests. */
+  const everything: Logged[] = [];
   const old = () => structuredClone(lab.home.proxmox.vms.filter(({ vmId }) => vmId < 200));
   let asTheyWere: ReturnType<typeof old>;
 
@@ -26,6 +34,7 @@ describe(`${does}: the life of three (does not prove what a real Proxmox, Ranche
     asTheyWere = old();
   });
   beforeEach(() => {
+    everything.push(...lab.proxmox.log);
     lab.proxmox.log.length = 0;
     lab.guests.ran.length = 0;
     lab.guests.received.length = 0;
@@ -250,5 +259,14 @@ describe(`${does}: the life of three (does not prove what a real Proxmox, Ranche
       [201, 202, 203],
     );
     assert.deepEqual(members().length, 3);
+  });
+
+  it("all of it fits Proxmox's published schema, and needs the privileges of the README's role and no others", function () {
+    const schema = pveSchema();
+    if (typeof schema === "string") skip(this, schema);
+    assert.deepEqual(judge(schema, everything), []);
+    const role = roleOf(privilegesOf(schema, everything));
+    process.stdout.write(`      the least role of ${everything.length} requests: ${role.join(" ")}\n`);
+    assert.deepEqual(role, [...leastPrivileges]);
   });
 });

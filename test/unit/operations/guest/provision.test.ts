@@ -129,8 +129,11 @@ class Machine {
   }
 }
 
+const dropIn = "/etc/cloud/cloud.cfg.d/99-home-cluster.cfg";
+
 const firstRun = (machine: Machine): string[] => [
   "changed host name debian-1",
+  `changed ${dropIn}`,
   `changed file system on ${machine.disk}`,
   "changed /var/lib/longhorn immutable below the mount",
   "changed /etc/fstab",
@@ -193,6 +196,14 @@ describe("operations/guest/provision.sh, in a folder with stub commands (does no
     );
   });
 
+  it("tells cloud-init to keep the host keys when Proxmox makes a new instance of the machine", () => {
+    assert.equal(machine.provision().code, 0);
+    assert.match(machine.read(dropIn), /^ssh_deletekeys: false$/m);
+    writeFileSync(machine.file(dropIn), "ssh_deletekeys: true\n");
+    assert.deepEqual(machine.provision().changed, [`changed ${dropIn}`]);
+    assert.match(machine.read(dropIn), /^ssh_deletekeys: false$/m);
+  });
+
   it("does neither docker nor resolv.conf for rke2, and nothing about a disk that is not declared", () => {
     const { changed, code } = machine.provision({ DISTRIBUTION: "rke2", DATA_DISK: "", DATA_DISK_GIB: "" });
     assert.equal(code, 0);
@@ -201,7 +212,7 @@ describe("operations/guest/provision.sh, in a folder with stub commands (does no
       firstRun(machine)
         .filter((line) => !/longhorn|fstab|file system|docker$|resolv/.test(line))
         .toSpliced(
-          1,
+          2,
           1,
           "changed packages open-iscsi nfs-common cryptsetup dmsetup qemu-guest-agent curl ca-certificates sudo nftables",
         ),
@@ -231,7 +242,7 @@ describe("operations/guest/provision.sh, in a folder with stub commands (does no
       const { code, error, changed } = machine.provision();
       assert.equal(code, 1);
       assert.match(error, message);
-      assert.deepEqual(changed, ["changed host name debian-1"]);
+      assert.deepEqual(changed, ["changed host name debian-1", `changed ${dropIn}`]);
       assert.equal(execFileSync("sha256sum", [machine.disk], { encoding: "utf8" }), before);
     });
   }

@@ -99,6 +99,15 @@ describe("operations/nodes/check-machine, on the pretend Proxmox (that the engin
     });
   }
 
+  it("refuses one that Proxmox protects: the provider would power it off before it is refused", async () => {
+    const { clients } = homeWithMachine((vm) => (vm.protection = true));
+    assert.deepEqual(await refused(checkMachine.run(input, clients)), {
+      what: "debian-1: its machine stays, nothing was touched",
+      why: "machine 201 on pve is protected in Proxmox, so that deleting it would only power it off",
+      next: "if it is really to go, `qm set 201 --protection 0` on pve, then the same command again",
+    });
+  });
+
   it("refuses what it cannot see", async () => {
     const { clients, home } = homeWithMachine();
     gone(home);

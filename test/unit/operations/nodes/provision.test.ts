@@ -84,17 +84,21 @@ describe("operations/nodes/provision and verify-host-key, on the pretend guest (
     });
   });
 
-  it("does not run a failing script again, nor go on with a key that is not the pinned one", async () => {
+  it("does not run a failing script again, nor go on with a key that is not the pinned one, and shows all that was said", async () => {
     for (const kind of ["exit", "host-key"] as const) {
       const { clients } = homeWithMachine();
       let tries = 0;
       const ssh: typeof clients.ssh = {
         run: async () => {
           tries += 1;
-          throw new SshFailure(kind, "refused: the data disk is not empty");
+          throw new SshFailure(kind, "provision.sh ended with exit 1\n    refused: the data disk is not empty");
         },
       };
-      await assert.rejects(provision.run(input, { ...clients, ssh }), { name: "SshFailure", kind });
+      assert.deepEqual(await refused(provision.run(input, { ...clients, ssh })), {
+        what: "debian-1: not provisioned",
+        why: "provision.sh ended with exit 1\n    refused: the data disk is not empty",
+        next: "mend that, then run `pulumi up --refresh` again; it goes on where it stopped",
+      });
       assert.equal(tries, 1);
     }
   });

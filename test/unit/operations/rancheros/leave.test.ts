@@ -280,6 +280,11 @@ const refusals: { name: string; change: (home: HomeState) => void; finding: stri
       "debian-3: machine 203 on pve is another one (its first MAC is 02:00:00:00:00:03, recorded is BC:24:11:00:10:23): ",
   },
   {
+    name: "a machine that Proxmox protects",
+    change: (home) => (vmOf(home, "debian-3").protection = true),
+    finding: "debian-3: machine 203 on pve is protected in Proxmox, so that deleting it would only power it off: ",
+  },
+  {
     name: "a machine that moved to another host",
     change: (home) => (vmOf(home, "debian-3").host = "pve-b"),
     finding: "debian-3: machine 203 is not on host pve, its id belongs to debian-3 on host pve-b: ",
