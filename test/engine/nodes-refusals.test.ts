@@ -182,9 +182,6 @@ describe("nodes on the real engine: machines are not deleted by their number alo
   it("once nothing stands against it, the node leaves and its machine goes", async () => {
     const outcome = await stack.up();
     assert.ok(outcome.ok, outcome.text);
-    assert.deepEqual(
-      lab.home.proxmox.vms.map(({ vmId }) => vmId).sort(),
-      [101, 102, 103, 150, 201, 202, 203],
-    );
+    assert.deepEqual(lab.home.proxmox.vms.map(({ vmId }) => vmId).sort(), [101, 102, 103, 150, 201, 202, 203]);
   });
 });

@@ -1,9 +1,8 @@
-// One share of the fault sweep, in a namespace and a lab of its own: `sweep-worker <index> <count>`. Prints a line of JSON per point.
-import { isDeepStrictEqual } from "node:util";
+// One share of the fault sweep, in a namespace and a lab of its own: `sweep-worker <index> <count>`. Prints a line of JSON per trouble.
 import type { EnvironmentFile } from "../../../environment/schema";
-import type { Fault } from "../../../rehearsal/simulators/server";
+import type { Fault, Logged } from "../../../rehearsal/simulators/server";
 import { Lab, worker } from "./lab";
-import { named, reached, requestOf, survive, type Point, type Survived } from "./sweep";
+import { named, reached, requestOf, survive, type System, type Trouble } from "./sweep";
 
 /** A second host, which nothing uses until the fourth node comes: then its image is downloaded, too. */
 function secondHost(file: EnvironmentFile): void {
@@ -11,17 +10,26 @@ function secondHost(file: EnvironmentFile): void {
   if (first) file.proxmox.hosts.push({ ...first, name: "pve-2", address: "192.168.10.3" });
 }
 
-/** What can go wrong with a request: before it was done, and where it changes something after it, too. */
-function faultsOf(system: string, request: string): Fault[] {
-  const failing = (status: number): Fault => ({ kind: "status", status, when: "before" });
-  if (system !== "proxmox") return [failing(503), { kind: "reset", when: "before" }];
-  const faults: Fault[] = [
-    ...[500, 503, 596].map(failing),
+const statuses = [500, 503, 596].map((status): Fault => ({ kind: "status", status, when: "before" }));
+const lateOrLost: readonly Fault[] = [
+  { kind: "slow", milliseconds: 700 },
+  { kind: "reset", when: "before" },
+];
+
+/**
+ * What can go wrong with a request, each list in one go. A read: three bad answers, one per command. What changes something: each alone, both before it was done
+ * and after it, when whoever asked does not know.
+ */
+function faultsOf(system: System, request: string): (readonly Fault[])[] {
+  if (system !== "proxmox")
+    return [[{ kind: "status", status: 503, when: "before" }], [{ kind: "reset", when: "before" }]];
+  if (request.startsWith("GET ")) return [statuses];
+  const lost: Fault[] = [
     { kind: "reset", when: "before" },
-    { kind: "slow", milliseconds: 1500 },
+    { kind: "reset", when: "after" },
+    { kind: "status", status: 596, when: "after" },
   ];
-  if (request.startsWith("GET ")) return faults;
-  return [...faults, { kind: "status", status: 596, when: "after" }, { kind: "reset", when: "after" }];
+  return [...statuses, ...lost].map((fault) => [fault]);
 }
 
 async function main(index: number, count: number): Promise<void> {
@@ -41,57 +49,48 @@ async function main(index: number, count: number): Promise<void> {
     });
     if (!first.ok) throw new Error(first.text);
     const goal = await reached(lab, stack);
-    const points = [
+    const asked = numbered(lab.proxmox.log);
+    const troubles = [
+      ...lateOrLost.map((fault): Trouble => {
+        const fits = asked.filter(({ request }) => fault.kind === "slow" || request.startsWith("GET "));
+        return { kind: "everywhere", requests: new Set(fits.map(({ request, nth }) => `${request} ${nth}`)), fault };
+      }),
       ...requests("proxmox", lab.proxmox.log),
       ...requests("rancher", lab.cluster.rancher.log),
       ...requests("kubernetes", lab.cluster.kubernetes.log),
       ...(["provision", "join-rke1"] as const).flatMap((script) =>
-        (["before", "after"] as const).map((drop): Point => ({ kind: "ssh", script, drop })),
+        (["before", "after"] as const).map((drop): Trouble => ({ kind: "ssh", script, drop })),
       ),
-      ...resources.map((resource): Point => ({ kind: "kill", resource })),
+      ...resources.map((resource): Trouble => ({ kind: "kill", resource })),
     ].sort((a, b) => named(a).localeCompare(named(b)));
-    report({ points: points.length });
-    for (const [position, point] of points.entries()) {
-      if (position % count !== index) continue;
-      await back();
-      const survived = await survive(lab, stack, point);
-      const problem = survived.commands.at(-1)?.startsWith("still")
-        ? "never done"
-        : difference(goal, await reached(lab, stack));
-      report({ ...survived, problem } satisfies Survived);
-    }
+    await back();
+    const course = { lab, stack, back, start: await reached(lab, stack), goal };
+    for (const [position, trouble] of troubles.entries())
+      if (position % count === index) report(await survive(course, trouble));
   } finally {
     await lab.stop();
   }
 }
 
-/** Every request of a log with every fault that fits it. */
-function requests(
-  system: "proxmox" | "rancher" | "kubernetes",
-  log: readonly { method: string; path: string }[],
-): Point[] {
+/** Every request of a log with the faults that fit it. */
+function requests(system: System, log: readonly Logged[]): Trouble[] {
+  return numbered(log).flatMap(({ request, nth }) =>
+    faultsOf(system, request).map((faults): Trouble => ({ kind: "request", system, request, nth, faults })),
+  );
+}
+
+/** The requests of a log, each with how many of its kind there were up to it. */
+function numbered(log: readonly Logged[]): { readonly request: string; readonly nth: number }[] {
   const seen = new Map<string, number>();
   // The nodes that are there are asked the same each: one of them stands for all.
   return log
     .filter(({ path }) => !/\/20[23]\b/.test(path))
-    .flatMap((logged) => {
+    .map((logged) => {
       const request = requestOf(logged);
       const nth = (seen.get(request) ?? 0) + 1;
       seen.set(request, nth);
-      return faultsOf(system, request).map((fault): Point => ({ kind: "request", system, request, nth, fault }));
+      return { request, nth };
     });
-}
-
-/** Where the two differ, place by place; undefined when nowhere. */
-function difference(goal: unknown, found: unknown, place = ""): string | undefined {
-  if (isDeepStrictEqual(goal, found)) return undefined;
-  const entries = (value: unknown): Map<string, unknown> =>
-    new Map(typeof value === "object" && value !== null ? Object.entries(value) : []);
-  const [wanted, there] = [entries(goal), entries(found)];
-  const inside = [...new Set([...wanted.keys(), ...there.keys()])].flatMap(
-    (key) => difference(wanted.get(key), there.get(key), `${place}.${key}`) ?? [],
-  );
-  return inside.join("; ") || `${place}: ${JSON.stringify(found)} instead of ${JSON.stringify(goal)}`;
 }
 
 function report(line: object): void {

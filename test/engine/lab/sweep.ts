@@ -1,23 +1,28 @@
-import type { Fault, Logged } from "../../../rehearsal/simulators/server";
+import { isDeepStrictEqual } from "node:util";
+import type { EngineEvent } from "@pulumi/pulumi/automation";
+import type { Fault, Logged, Simulator } from "../../../rehearsal/simulators/server";
 import type { GuestScript } from "../../../operations/clients";
 import type { Drop } from "./guests";
 import type { Lab } from "./lab";
-import { LabStack, type Outcome } from "./stack";
+import { LabStack } from "./stack";
 
-/** One thing that goes wrong once in an `up`. */
-export type Point =
+export type System = "proxmox" | "rancher" | "kubernetes";
+
+/** What goes wrong in an `up`, and in the commands after it. */
+export type Trouble =
+  /** One request, and after it the same one of each further command, until every fault was met. */
   | {
       readonly kind: "request";
       readonly system: System;
       readonly request: string;
       readonly nth: number;
-      readonly fault: Fault;
+      readonly faults: readonly Fault[];
     }
+  /** Every request to Proxmox, each once: what makes nothing fail need not be tried one by one. */
+  | { readonly kind: "everywhere"; readonly requests: ReadonlySet<string>; readonly fault: Fault }
   | { readonly kind: "ssh"; readonly script: GuestScript; readonly drop: Drop }
   /** The engine is killed once this resource is done. */
   | { readonly kind: "kill"; readonly resource: string };
-
-export type System = "proxmox" | "rancher" | "kubernetes";
 
 /** What is there in the end, without what differs from run to run (ids that were drawn, times). */
 export interface Reached {
@@ -28,19 +33,19 @@ export interface Reached {
   readonly resources: unknown;
 }
 
-/** What became of one point. */
+/** What became of some trouble. */
 export interface Survived {
-  readonly point: string;
+  readonly trouble: string;
+  /** How many faults it stands for. */
+  readonly points: number;
   /** The commands that it took, in order: `up`, then nothing but `cancel` and `up --refresh`. */
   readonly commands: readonly string[];
-  /** Whether the fault was met at all. */
-  readonly met: boolean;
-  /** undefined: the same state as without the fault. */
+  /** undefined: the same state as without it. */
   readonly problem: string | undefined;
 }
 
-/** More than this many times nobody types the same command. */
-const attempts = 3;
+/** Three faults in a row and what comes after them; more often nobody types the same command. */
+const attempts = 5;
 
 /** A request by what it asks for; ids that are drawn anew in each run left out. */
 export function requestOf({ method, path }: Pick<Logged, "method" | "path">): string {
@@ -50,58 +55,138 @@ export function requestOf({ method, path }: Pick<Logged, "method" | "path">): st
     .replace(/c-[^/]*:m-[^/]*/, "NODE")}`;
 }
 
-/** Runs `up` with one thing going wrong, then the documented commands, until it is there or nobody would go on. */
-export async function survive(lab: Lab, stack: LabStack, point: Point): Promise<Omit<Survived, "problem">> {
-  let met = false;
-  const once = <T>(value: T): T | undefined => {
-    if (met) return undefined;
-    met = true;
-    return value;
-  };
-  const simulators = { proxmox: lab.proxmox, rancher: lab.cluster.rancher, kubernetes: lab.cluster.kubernetes };
-  if (point.kind === "request") {
-    let seen = 0;
-    simulators[point.system].fault = (request) => {
-      if (requestOf(request) !== point.request || met) return undefined;
-      seen += 1;
-      return seen === point.nth ? once(point.fault) : undefined;
+/** Where a sweep starts from and what it must reach. */
+export interface Course {
+  readonly lab: Lab;
+  readonly stack: LabStack;
+  /** Puts everything back to where it starts. */
+  readonly back: () => Promise<void>;
+  readonly start: Reached;
+  readonly goal: Reached;
+}
+
+/** Runs `up` with trouble, then the documented commands, until it is there or nobody would go on. */
+export async function survive(course: Course, trouble: Trouble): Promise<Survived> {
+  const { lab, stack } = course;
+  const points = pointsOf(trouble);
+  const commands: string[] = [];
+  const injected = new Injector(lab, trouble);
+  try {
+    while (injected.count < points) {
+      const before = injected.count;
+      await course.back();
+      const problem = await once(course, injected, commands);
+      if (problem !== undefined) return { trouble: named(trouble), points, commands, problem };
+      if (injected.count === before)
+        return { trouble: named(trouble), points, commands, problem: `met ${before} of ${points} faults` };
+    }
+    return { trouble: named(trouble), points, commands, problem: undefined };
+  } finally {
+    injected.stop();
+    await stack.cancel();
+  }
+}
+
+/** From the start to the goal, with as much of the trouble as there is to meet. Returns what is wrong in the end. */
+async function once(course: Course, injected: Injector, commands: string[]): Promise<string | undefined> {
+  const { lab, stack } = course;
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    commands.push(attempt === 0 ? "up" : "up --refresh");
+    const killed = injected.next();
+    const outcome = await stack.up({ parallel: 40, refresh: attempt > 0 }, killed);
+    if (injected.killed) {
+      commands.push("cancel");
+      await stack.cancel();
+    } else if (outcome.ok) return difference(course.goal, await reached(lab, stack));
+    // Nothing was touched: the same command is the one that reached the goal.
+    if (injected.done && difference(course.start, await reached(lab, stack)) === undefined) return undefined;
+    if (attempt === attempts - 1) return `still failing: ${outcome.text.trim().split("\n").slice(-15).join("\n")}`;
+  }
+  return "never tried";
+}
+
+/** Makes the trouble, one fault per command, and counts what was met. */
+class Injector {
+  count = 0;
+  killed = false;
+  private armed = false;
+
+  constructor(
+    private readonly lab: Lab,
+    private readonly trouble: Trouble,
+  ) {}
+
+  get done(): boolean {
+    return this.count >= pointsOf(this.trouble);
+  }
+
+  /** Arms the next fault for the command that is about to run; returns what is to be told of the engine's events. */
+  next(): (event: EngineEvent) => void {
+    this.armed = !this.done;
+    this.killed = false;
+    const { lab, trouble } = this;
+    const met = new Map<string, number>();
+    if (trouble.kind === "request" || trouble.kind === "everywhere") {
+      const system = trouble.kind === "request" ? trouble.system : "proxmox";
+      this.simulator(system).fault = (logged) => {
+        const request = requestOf(logged);
+        const nth = (met.get(request) ?? 0) + 1;
+        met.set(request, nth);
+        if (trouble.kind === "everywhere") {
+          // Asked again after a lost answer, it is the same request, and not the next one of its kind.
+          const asked = trouble.fault.kind === "slow" ? nth : (nth + 1) / 2;
+          const fits = this.armed && trouble.requests.has(`${request} ${asked}`);
+          return fits ? this.take(trouble.fault, true) : undefined;
+        }
+        const wanted = request === trouble.request && nth === trouble.nth;
+        const fault = trouble.faults[this.count];
+        return wanted && fault && this.armed ? this.take(fault) : undefined;
+      };
+    }
+    if (trouble.kind === "ssh")
+      lab.guests.drop = ({ script }) => (this.armed && script === trouble.script ? this.take(trouble.drop) : undefined);
+    return ({ resOutputsEvent }) => {
+      if (trouble.kind !== "kill" || !this.armed) return;
+      if (!resOutputsEvent?.metadata.urn.endsWith(`::${trouble.resource}`)) return;
+      this.take(true);
+      this.killed = true;
+      LabStack.kill();
     };
   }
-  if (point.kind === "ssh") lab.guests.drop = ({ script }) => (script === point.script ? once(point.drop) : undefined);
-  const commands = ["up"];
-  let outcome = await stack.up({ parallel: 40 }, ({ resOutputsEvent }) => {
-    if (point.kind === "kill" && resOutputsEvent?.metadata.urn.endsWith(`::${point.resource}`) && once(true))
-      LabStack.kill();
-  });
-  if (point.kind === "kill") {
-    await stack.cancel();
-    commands.push("cancel");
-    if (outcome.ok) outcome = { ...outcome, ok: false };
+
+  stop(): void {
+    for (const system of ["proxmox", "rancher", "kubernetes"] as const) this.simulator(system).fault = () => undefined;
+    this.lab.guests.drop = () => undefined;
   }
-  while (!outcome.ok && commands.length <= attempts) {
-    outcome = await stack.up({ parallel: 40, refresh: true });
-    commands.push("up --refresh");
+
+  private take<T>(fault: T, more = false): T {
+    this.count += 1;
+    this.armed = more;
+    return fault;
   }
-  for (const simulator of Object.values(simulators)) simulator.fault = () => undefined;
-  lab.guests.drop = () => undefined;
-  return { point: named(point), commands: outcome.ok ? commands : [...commands, said(outcome)], met };
+
+  private simulator(system: System): Simulator {
+    return system === "proxmox" ? this.lab.proxmox : this.lab.cluster[system];
+  }
 }
 
-/** What a failed command said last, for the report. */
-function said({ text }: Outcome): string {
-  return `still failing: ${text.trim().split("\n").slice(-15).join("\n")}`;
+function pointsOf(trouble: Trouble): number {
+  if (trouble.kind === "request") return trouble.faults.length;
+  return trouble.kind === "everywhere" ? trouble.requests.size : 1;
 }
 
-/** A point as the report names it. */
-export function named(point: Point): string {
-  if (point.kind === "kill") return `engine killed after ${point.resource}`;
-  if (point.kind === "ssh") return `SSH dropped ${point.drop} ${point.script}`;
-  const { fault } = point;
-  const what =
-    fault.kind === "slow"
-      ? `${fault.milliseconds} ms late`
-      : `${fault.kind === "reset" ? "connection reset" : fault.status} ${fault.when} it was done`;
-  return `${point.system}: ${point.request} (${point.nth}): ${what}`;
+/** As the report names it. */
+export function named(trouble: Trouble): string {
+  if (trouble.kind === "kill") return `engine killed after ${trouble.resource}`;
+  if (trouble.kind === "ssh") return `SSH dropped ${trouble.drop} ${trouble.script}`;
+  if (trouble.kind === "everywhere") return `${trouble.requests.size} requests, each ${describe(trouble.fault)}`;
+  const { system, request, nth, faults } = trouble;
+  return `${system}: ${request} (${nth}): ${faults.map(describe).join(", then ")}`;
+}
+
+function describe(fault: Fault): string {
+  if (fault.kind === "slow") return `${fault.milliseconds} ms late`;
+  return `${fault.kind === "reset" ? "connection reset" : fault.status} ${fault.when} it was done`;
 }
 
 /** What is where now. */
@@ -130,4 +215,16 @@ function known(outputs: Record<string, unknown> | undefined): unknown {
   if (!outputs || "stdin" in outputs) return undefined;
   const { disks, memory, name, tags, started } = outputs;
   return { disks, memory, name, tags, started };
+}
+
+/** Where the two differ, place by place; undefined when nowhere. */
+function difference(goal: unknown, found: unknown, place = ""): string | undefined {
+  if (isDeepStrictEqual(goal, found)) return undefined;
+  const entries = (value: unknown): Map<string, unknown> =>
+    new Map(typeof value === "object" && value !== null ? Object.entries(value) : []);
+  const [wanted, there] = [entries(goal), entries(found)];
+  const inside = [...new Set([...wanted.keys(), ...there.keys()])].flatMap(
+    (key) => difference(wanted.get(key), there.get(key), `${place}.${key}`) ?? [],
+  );
+  return inside.join("; ") || `${place}: ${JSON.stringify(found)} instead of ${JSON.stringify(goal)}`;
 }
