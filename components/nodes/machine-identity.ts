@@ -3,6 +3,7 @@ import type { NodeSpec } from "../../environment/schema";
 import { accessFor, ask, declare, type AccessInput } from "../../operations/declare";
 import { checkMachine } from "../../operations/nodes/check-machine";
 import { identifyMachine } from "../../operations/nodes/identify-machine";
+import { startMachine } from "../../operations/nodes/start-machine";
 import { clusterTag } from "./checks";
 import { firstCard } from "./node-provisioning";
 
@@ -31,21 +32,7 @@ export class MachineIdentity extends pulumi.ComponentResource {
       tag: clusterTag(cluster),
       vm: { host: node.host, vmId: node.vmId, mac: firstCard(node).mac },
     };
-    const access = accessFor(args.access, identifyMachine, checkMachine);
-    declare(
-      `${name}-guard`,
-      {
-        create: identifyMachine,
-        // Reading again converges, and records rotated credentials for the delete.
-        update: identifyMachine,
-        delete: checkMachine,
-        access,
-        input,
-        // A machine that is replaced is deleted as well.
-        triggers: [machine],
-      },
-      { parent: this },
-    );
+    const access = accessFor(args.access, startMachine, identifyMachine, checkMachine);
     // An invoke and not the guard's result: a Command with unchanged inputs asks nobody, and a machine made again by hand changes none of them.
     const asked = ask(
       identifyMachine,
@@ -54,6 +41,20 @@ export class MachineIdentity extends pulumi.ComponentResource {
       { parent: this },
     );
     this.uuid = pulumi.all([asked, machine]).apply(([{ uuid }]) => uuid);
+    declare(
+      `${name}-guard`,
+      {
+        create: startMachine,
+        // Who powers a node off later has a reason. Reading again records rotated credentials for the delete.
+        update: identifyMachine,
+        delete: checkMachine,
+        access,
+        input,
+        // A machine that was made again may be off, too; and one that is replaced is deleted as well.
+        triggers: [this.uuid],
+      },
+      { parent: this },
+    );
     this.registerOutputs({ uuid: this.uuid });
   }
 }

@@ -8,6 +8,7 @@ import { checkPending } from "./pending";
 import { provision } from "./provision";
 import { refreshMembership } from "./refresh-membership";
 import { restartNode } from "./restart";
+import { startMachine } from "./start-machine";
 import { verifyHostKey } from "./verify-host-key";
 
 /** The operations of this part. */
@@ -15,6 +16,7 @@ export const nodesOperations: readonly Operation[] = [
   checkHosts,
   checkVmIds,
   identifyMachine,
+  startMachine,
   checkMachine,
   provision,
   verifyHostKey,

@@ -22,7 +22,8 @@ describe("nodes on the real engine, with one thing going wrong in each up (fault
           results.push(survived);
           const { trouble, problem } = survived;
           if (problem !== undefined) process.stdout.write(`      not survived: ${trouble}: ${problem}\n`);
-          if (results.length % 10 === 0) process.stdout.write(`      ${tried(results)} points tried\n`);
+          if (results.length % 10 === 0)
+            process.stdout.write(`      ${tried(results)} points tried, the last: ${trouble}\n`);
         }),
       ),
     );

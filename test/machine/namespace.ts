@@ -25,6 +25,14 @@ export function noNamespaces(): string | undefined {
   return status === 0 ? undefined : `network namespaces with tap devices cannot be made here: ${stderr.trim()}`;
 }
 
+/** Ends this process when whoever started it is gone: a killed `npm test` tells nobody, and mocha would go on for a quarter of an hour. */
+export function endWithParent(): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(1);
+  }, 1000).unref();
+}
+
 /**
  * A network and a process namespace with a folder. All of it ends with this process, even when this process is killed: its first process waits for the end of
  * a pipe from here, then kills the others and removes the folder.

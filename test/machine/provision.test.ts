@@ -7,7 +7,7 @@ import { declared, type Declared } from "./declared";
 import { foreignDisks } from "./foreign-disks";
 import { debianImage } from "./image";
 import { beyond, Machine } from "./machine";
-import { noNamespaces } from "./namespace";
+import { endWithParent, noNamespaces } from "./namespace";
 import { instanceOf, noCloudFiles, type CloudInit } from "./no-cloud";
 
 /** The lines of progress that say what was changed. */
@@ -62,6 +62,7 @@ describe("provisioning a real Debian machine (QEMU; does not prove Proxmox, nor 
     this.timeout(1_800_000);
     const missing = noNamespaces();
     if (missing !== undefined) skip(this, missing);
+    endWithParent();
     given = await declared();
     const { networks, provision: input, systemDisk } = given;
     machine = await Machine.make(await debianImage(), { networks, address: input.address, systemDiskGib: systemDisk });

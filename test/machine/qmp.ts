@@ -88,9 +88,9 @@ export async function monitor(path: string): Promise<JsonLines> {
 }
 
 /**
- * A file of the guest, as Proxmox's agent/file-read gets it: from the agent in there. Throws Silent while none answers.
+ * A file of the guest, as Proxmox's agent/file-read gets it: from the agent in there. Throws Silent while none answers, which takes so many seconds to find out.
  */
-export async function readGuestFile(path: string, name: string): Promise<string> {
+export async function readGuestFile(path: string, name: string, seconds = 3): Promise<string> {
   const agent = await JsonLines.open(path);
   try {
     // Ends whatever a conversation before left half-said; answers that nobody waited for any more come before the one with this number.
@@ -99,7 +99,7 @@ export async function readGuestFile(path: string, name: string): Promise<string>
     await agent.call(
       "guest-sync-delimited",
       { id },
-      { seconds: 3, fits: (found) => "return" in found && found.return === id },
+      { seconds, fits: (found) => "return" in found && found.return === id },
     );
     const handle = z.int().parse(await agent.call("guest-file-open", { path: name, mode: "r" }));
     const read = z.object({ "buf-b64": z.string() }).parse(await agent.call("guest-file-read", { handle }));

@@ -149,6 +149,7 @@ export interface RunOptions {
 export const uuid = uuidOf(201, 1);
 
 const results: Readonly<Record<string, object>> = {
+  "start-machine": { uuid },
   "identify-machine": { uuid },
   provision: { hostKey },
   "verify-host-key": { hostKey },

@@ -62,7 +62,8 @@ async function main(index: number, count: number): Promise<void> {
         (["before", "after"] as const).map((drop): Trouble => ({ kind: "ssh", script, drop })),
       ),
       ...resources.map((resource): Trouble => ({ kind: "kill", resource })),
-    ].sort((a, b) => named(a).localeCompare(named(b)));
+      // Every worker counts the same troubles, in the same order, whatever order its own requests came in.
+    ].sort((a, b) => named(b).localeCompare(named(a)));
     await back();
     const course = { lab, stack, back, start: await reached(lab, stack), goal };
     for (const [position, trouble] of troubles.entries())

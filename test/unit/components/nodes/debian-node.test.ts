@@ -206,7 +206,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
           "debian-1-identity-guard",
           "debian-1-identity",
           {
-            create: "operations/run identify-machine",
+            create: "operations/run start-machine",
             update: "operations/run identify-machine",
             delete: "operations/run check-machine",
           },
@@ -216,8 +216,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
             input: { node: "debian-1", tag: "home-cluster-home", vm: { ...vm, mac: "BC:24:11:00:10:21" } },
           },
           ["debian-1-vm-machine"],
-          // Its id in the engine: the guard goes whenever the engine deletes the machine, and only then.
-          "201",
+          uuid,
         ),
         command(
           "debian-1-membership-member",
@@ -317,7 +316,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     assert.match(String(recording.error), /another one/);
     assert.deepEqual(
       resources(recording).map(({ name }) => name),
-      ["debian-1-identity-guard", "debian-1-vm-machine"],
+      ["debian-1-vm-machine"],
     );
   });
 

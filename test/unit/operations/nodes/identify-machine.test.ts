@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { Clients } from "../../../../operations/clients";
 import { checkMachine } from "../../../../operations/nodes/check-machine";
 import { identifyMachine } from "../../../../operations/nodes/identify-machine";
+import { startMachine } from "../../../../operations/nodes/start-machine";
 import { uuidOf } from "../../../../rehearsal/home/build";
 import type { HomeState, Vm } from "../../../../rehearsal/home/state";
 import { homeWithMachine, refused } from "../../../support/nodes";
@@ -76,6 +77,23 @@ describe("operations/nodes/identify-machine, on the pretend Proxmox", () => {
     assert.match(unseen.next, /VM\.Audit/);
     const moved = homeWithMachine((vm) => (vm.host = "pve-b"));
     assert.match((await refused(identifyMachine.run(input, moved.clients))).why, /belongs to debian-1 on host pve-b$/);
+  });
+});
+
+describe("operations/nodes/start-machine, on the pretend Proxmox", () => {
+  it("starts the node's machine where its creation ended before its start, and leaves a running one alone", async () => {
+    const { clients, home, clock } = homeWithMachine((vm) => (vm.status = "stopped"));
+    assert.deepEqual(await startMachine.run(input, clients), { uuid: uuidOf(201, 1) });
+    assert.equal(home.proxmox.vms.find(({ vmId }) => vmId === 201)?.status, "running");
+    const before = [structuredClone(home), clock.now()];
+    await startMachine.run(input, clients);
+    assert.deepEqual([home, clock.now()], before);
+  });
+
+  it("starts nobody else's", async () => {
+    const { clients, home } = homeWithMachine((vm) => Object.assign(vm, { status: "stopped", name: "nas" }));
+    await refused(startMachine.run(input, clients));
+    assert.equal(home.proxmox.vms.find(({ vmId }) => vmId === 201)?.status, "stopped");
   });
 });
 
