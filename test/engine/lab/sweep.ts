@@ -38,7 +38,7 @@ export interface Survived {
   readonly trouble: string;
   /** How many faults it stands for. */
   readonly points: number;
-  /** The commands that it took, in order: `up`, then nothing but `cancel` and `up --refresh`. */
+  /** The commands that it took, in order: `up`, then nothing but `cancel`, `refresh` and `up --refresh`. */
   readonly commands: readonly string[];
   /** undefined: the same state as without it. */
   readonly problem: string | undefined;
@@ -97,12 +97,20 @@ async function once(course: Course, injected: Injector, commands: string[]): Pro
     if (injected.killed) {
       commands.push("cancel");
       await stack.cancel();
-    } else if (outcome.ok) return difference(course.goal, await reached(lab, stack));
+    } else if (outcome.ok) return settled(course, commands);
     // Nothing was touched: the same command is the one that reached the goal.
     if (injected.done && difference(course.start, await reached(lab, stack)) === undefined) return undefined;
     if (attempt === attempts - 1) return `still failing: ${outcome.text.trim().split("\n").slice(-15).join("\n")}`;
   }
   return "never tried";
+}
+
+/** What differs from the goal, if need be after one more look: a machine that a step of ours started is noted as off until the next refresh. */
+async function settled({ lab, stack, goal }: Course, commands: string[]): Promise<string | undefined> {
+  if (difference(goal, await reached(lab, stack)) === undefined) return undefined;
+  commands.push("refresh");
+  await stack.refresh();
+  return difference(goal, await reached(lab, stack));
 }
 
 /** Makes the trouble, one fault per command, and counts what was met. */
