@@ -11,7 +11,7 @@ import { checkout, type Surroundings } from "./validate";
 
 const usage = `usage: npm run operation -- <environment> <verb> < input.json
   Runs one of the program's operations by hand, with the access of the environment: docs/operations.md.
-  Verbs: ${operations.map((operation) => operation.verb).join(", ")}`;
+  Verbs: ${Object.keys(operations).join(", ")}`;
 
 /** What each system's access needs of the secrets. */
 const secretOf: Readonly<Record<System, SecretKey>> = {
@@ -37,12 +37,13 @@ export async function main(
   parts: OperationParts = live,
 ): Promise<number> {
   const [subject, verb, ...rest] = args;
-  const operation = operations.find((candidate) => candidate.verb === verb);
-  if (subject === undefined || !operation || rest.length > 0) {
+  const load = verb !== undefined && Object.hasOwn(operations, verb) ? operations[verb] : undefined;
+  if (subject === undefined || !load || rest.length > 0) {
     where.error(usage);
     return 2;
   }
   const { name, environment } = findEnvironment(subject, where);
+  const operation = await load();
   const secrets = parts.secrets(
     name,
     operation.needs.map((system) => secretOf[system]),

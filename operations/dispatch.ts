@@ -4,7 +4,7 @@ import type { Clients } from "./clients";
 import { keep } from "./keep";
 import type { Operation } from "./operation";
 import { Refusal } from "./refusal";
-import { operations } from "./verbs";
+import { operations, type Operations } from "./verbs";
 
 /** Makes the clients for one request; the real ones in production, in-memory ones in the rehearsal. */
 export type Connect = (access: Access, needs: Operation["needs"]) => Clients | Promise<Clients>;
@@ -19,16 +19,17 @@ export async function dispatch(
   request: string,
   connect: Connect,
   previous = "{}",
-  known: readonly Operation[] = operations,
+  known: Operations = operations,
 ): Promise<string> {
-  const operation = known.find((candidate) => candidate.verb === verb);
-  if (!operation) {
+  const load = Object.hasOwn(known, verb) ? known[verb] : undefined;
+  if (!load) {
     throw new Refusal({
       what: `operations/run ${verb}: no such operation`,
-      why: `this checkout knows ${known.map((candidate) => candidate.verb).join(", ")}`,
+      why: `this checkout knows ${Object.keys(known).join(", ")}`,
       next: "check out the version of this project that wrote the stack's state, or newer",
     });
   }
+  const operation = await load();
   const { access, input } = parse(verb, requestSchema, fromJson(verb, request));
   const missing = operation.needs.filter((system) => access[system] === undefined);
   if (missing.length > 0) {

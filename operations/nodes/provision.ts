@@ -3,8 +3,7 @@ import { SshFailure, type Clients, type SshResult } from "../clients";
 import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
-import { guestUser, hostKeyThroughHypervisor } from "./host-key";
-import { refuseImpostor } from "./verify-host-key";
+import { guestUser, hostKeyThroughHypervisor, refuseImpostor } from "./host-key";
 
 /** Raised by one when `provision.sh` changes in a way that nodes which exist must get too: a changed input is what makes it run again. */
 export const provisionRevision = 1;
@@ -32,7 +31,9 @@ const bootSeconds = 900;
 
 /**
  * Brings the guest to what the cluster needs (`operations/guest/provision.sh`) and returns the host key that it met. Converges: a second run changes only
- * what differs. Nothing secret travels, so that a first contact may be with anybody; if the guest agent already answers, the key is pinned all the same.
+ * what differs. Nothing secret travels, so that a first contact may be with anybody; if the guest agent already answers, the key is pinned all the same. In
+ * the end the key that was met must be the one inside the machine, as the hypervisor reads it: only what this returns may be pinned, and only pinned
+ * connections carry secrets.
  */
 export const provision = defineOperation({
   verb: "provision",
@@ -53,7 +54,7 @@ export const provision = defineOperation({
     for (const line of stdout.split("\n").filter((text) => text.startsWith("changed "))) {
       clients.log(`${input.node}: ${line}`);
     }
-    // Here already, and not only by verify-host-key: what was done to an impostor must not be recorded as done, or the machine itself would never get it.
+    // Part of the same operation: what was done to an impostor must not be recorded as done, or the machine itself would never get it.
     await refuseImpostor({ ...input, seen: hostKey }, clients);
     return { hostKey };
   },

@@ -162,14 +162,8 @@ describe("provisioning a real Debian machine (QEMU; does not prove Proxmox, nor 
     assert.equal((await machine.script("docker info --format '{{.Driver}}'")).trim(), "overlay2");
   });
 
-  it("verifies the host key that was met through the guest agent, and refuses another", async () => {
-    const input = { node: "debian-1", address: given.provision.address, vm: given.provision.vm };
+  it("met the host key that the guest agent returns", async () => {
     assert.equal(key, await machine.hostKey());
-    const right = await machine.operation("verify-host-key", { ...input, seen: key });
-    assert.deepEqual([right.code, right.stdout], [0, `${JSON.stringify({ hostKey: key })}\n`], right.stderr);
-    const wrong = await machine.operation("verify-host-key", { ...input, seen: `${key.slice(0, -4)}AAAA` });
-    assert.equal(wrong.code, 1);
-    assert.match(wrong.stderr, /whoever answers SSH at 192\.168\.10\.21 is not machine 201; no secret was sent/);
   });
 
   it("changes nothing when it provisions again: no line, no file, no service", async () => {

@@ -152,7 +152,6 @@ const results: Readonly<Record<string, object>> = {
   "start-machine": { uuid },
   "identify-machine": { uuid },
   provision: { hostKey },
-  "verify-host-key": { hostKey },
   join: { node: "debian-1", address: "192.168.10.21" },
   "restart-node": { node: "debian-1", restarted: false, waiting: [] },
 };

@@ -55,7 +55,7 @@ async function run(
     stderr,
     previous,
     connect: () => pretendClients(home, new VirtualClock(home.now)),
-    known: [operation],
+    known: { [operation.verb]: async () => operation },
   });
   return { code, stdout: stdout.text, stderr: stderr.text };
 }

@@ -21,17 +21,12 @@ function up(file: Environment, options: RunOptions = {}, other: RecordOptions = 
 
 const home = environment("home");
 const perNode = (name: string): string[] =>
-  [
-    "identity-guard",
-    "membership-member",
-    "provisioning-guest",
-    "provisioning-host-key",
-    "restart-step",
-    "vm-machine",
-  ].map((part) => `${name}-${part}`);
+  ["identity-guard", "membership-member", "provisioning-guest", "restart-step", "vm-machine"].map(
+    (part) => `${name}-${part}`,
+  );
 
 describe("stacks/nodes", () => {
-  it("registers the image of the one host and six resources per node, each with the provider of its system", async () => {
+  it("registers the image of the one host and five resources per node, each with the provider of its system", async () => {
     const recording = await up(home);
     assert.equal(recording.error, undefined);
     const registered = resources(recording);
@@ -109,7 +104,6 @@ describe("stacks/nodes", () => {
       "debian-2-membership-member",
       "debian-2-provisioning",
       "debian-2-provisioning-guest",
-      "debian-2-provisioning-host-key",
       "debian-2-restart",
       "debian-2-restart-step",
     ]);

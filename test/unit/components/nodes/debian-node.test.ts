@@ -66,7 +66,6 @@ const all = [
   "debian-1-membership-member",
   "debian-1-provisioning",
   "debian-1-provisioning-guest",
-  "debian-1-provisioning-host-key",
   "debian-1-restart",
   "debian-1-restart-step",
   "debian-1-vm",
@@ -251,7 +250,7 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
               protect: true,
             },
           },
-          ["debian-1-identity-guard", "debian-1-provisioning-host-key", "debian-1-vm-machine"],
+          ["debian-1-identity-guard", "debian-1-provisioning-guest", "debian-1-vm-machine"],
         ),
         command(
           "debian-1-provisioning-guest",
@@ -271,17 +270,6 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
             },
           },
           ["debian-1-identity-guard", "debian-1-vm-machine"],
-        ),
-        command(
-          "debian-1-provisioning-host-key",
-          "debian-1-provisioning",
-          { create: "operations/run verify-host-key", update: "operations/run verify-host-key" },
-          {
-            version: 1,
-            access: { proxmox },
-            input: { node: "debian-1", address: "192.168.10.21", vm, seen: hostKey },
-          },
-          ["debian-1-identity-guard", "debian-1-provisioning-guest", "debian-1-vm-machine"],
         ),
       ],
     );
@@ -320,24 +308,15 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     );
   });
 
-  const onMachine = [
-    "debian-1-membership-member",
-    "debian-1-provisioning-guest",
-    "debian-1-provisioning-host-key",
-    "debian-1-restart-step",
-  ];
+  const onMachine = ["debian-1-membership-member", "debian-1-provisioning-guest", "debian-1-restart-step"];
   const gates: [string, string[]][] = [
     ["debian-1-vm-machine", ["debian-1-identity-guard", ...onMachine]],
     ["debian-1-identity-guard", onMachine],
-    [
-      "debian-1-provisioning-guest",
-      ["debian-1-membership-member", "debian-1-provisioning-host-key", "debian-1-restart-step"],
-    ],
-    ["debian-1-provisioning-host-key", ["debian-1-membership-member", "debian-1-restart-step"]],
+    ["debian-1-provisioning-guest", ["debian-1-membership-member", "debian-1-restart-step"]],
     ["debian-1-membership-member", ["debian-1-restart-step"]],
     ["debian-1-restart-step", []],
   ];
-  const custom = all.filter((name) => /machine|guard|guest|host-key|member$|step$/.test(name));
+  const custom = all.filter((name) => /machine|guard|guest|member$|step$/.test(name));
   for (const [fail, lost] of gates) {
     it(`without ${fail}, exactly ${lost.length} more resources are not registered`, async () => {
       const recording = await run(node(), { fail });
@@ -390,7 +369,6 @@ const changes: Record<string, Record<string, unknown>> = {
     dataDisk: 300,
     cards: [],
   },
-  "debian-1-provisioning-host-key": { node: "debian-one" },
   "debian-1-membership-member": {
     labels: { "home-cluster/node": "debian", zone: "b" },
     distribution: "rke2",
