@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { AddressPools } from "../components/services/address-pools";
+import { refuseGivenCharts } from "../components/services/given-charts";
 import { IngressService } from "../components/services/ingress-service";
 import { ingressAnnouncers, ingressTarget, poolAnnouncers } from "../components/services/ingress-target";
 import { Longhorn, storageNodes } from "../components/services/longhorn";
@@ -14,6 +15,7 @@ import { requireNodes } from "./reference";
 /** The layer services: Longhorn and its UI; MetalLB, its pools, and the ingress controller on its fixed address. The two halves wait for nothing of each other. */
 export async function services(context: Context): Promise<Declared<ServicesOutputs>> {
   const { file, secrets } = context;
+  refuseGivenCharts(file);
   // Nothing is registered before every node of the file is deployed: storage and announcements are declared for all of them.
   await requireNodes(context);
   const providers = [kubernetesProvider(context), operationsProvider(), randomProvider()];

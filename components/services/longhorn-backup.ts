@@ -8,6 +8,9 @@ export interface BackupCredentials {
   readonly secretKey: pulumi.Output<string>;
 }
 
+/** Name of the Secret with these keys, which Longhorn is told. */
+export const longhornBackupSecret = "longhorn-backup";
+
 export interface LonghornBackupArgs {
   readonly credentials: BackupCredentials;
   readonly namespace: pulumi.Input<string>;
@@ -23,7 +26,7 @@ export class LonghornBackup extends pulumi.ComponentResource {
     const secret = new kubernetes.core.v1.Secret(
       `${name}-secret`,
       {
-        metadata: { name: "longhorn-backup", namespace: args.namespace },
+        metadata: { name: longhornBackupSecret, namespace: args.namespace },
         type: "Opaque",
         // Not `stringData`, which is write-only and would never show a change made by hand.
         data: {

@@ -62,7 +62,7 @@ export class LonghornRelease extends pulumi.ComponentResource {
   }
 }
 
-/** What is set of the chart's values. Helm ignores keys that it does not know, so each one was looked up in the chart's values.yaml (1.12.1). */
+/** What is set of the chart's values. Helm ignores keys that it does not know: given-charts.ts looks them up in the values.yaml of a chart at hand. */
 export function longhornValues(
   longhorn: Environment["longhorn"],
   backupSecret: pulumi.Input<string> | undefined,

@@ -73,7 +73,7 @@ const podSecurity = Object.fromEntries(
   ["enforce", "audit", "warn"].map((mode) => [`pod-security.kubernetes.io/${mode}`, "privileged"]),
 );
 
-/** What is set of the chart's values. Helm ignores keys that it does not know, so each one was looked up in the chart's values.yaml (0.16.1). */
+/** What is set of the chart's values. Helm ignores keys that it does not know: given-charts.ts looks them up in the values.yaml of a chart at hand. */
 export function metallbValues(announcers: readonly string[]): Record<string, unknown> {
   return {
     // Layer 2 alone. Both would run a routing daemon for BGP on every node; the first is on by default since 0.16.

@@ -1,10 +1,10 @@
 import { parse as parseVersion, type SemVer } from "semver";
 import { z } from "zod";
+import { readChart, type Chart } from "../charts/read-chart";
 import type { KubernetesApi } from "../clients";
 import { longhornSettings } from "../kinds";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { readChart, type ChartFile } from "./chart";
 import { helmRevisions, type HelmContent, type HelmRevision } from "./helm-releases";
 
 const schema = z.strictObject({
@@ -17,6 +17,8 @@ const schema = z.strictObject({
   path: z.string().optional(),
 });
 type Declared = z.infer<typeof schema>;
+/** The chart that is to be installed. */
+type Target = Pick<Chart, "name" | "version">;
 
 const volumesAtStake = "uninstalling Longhorn takes its CRDs and with them every volume and replica";
 
@@ -30,10 +32,9 @@ export const checkLonghornRelease = defineOperation({
   needs: ["kubernetes"],
   schema,
   async run(declared, { kubernetes }) {
-    const target: ChartFile = declared.path
-      ? readChart(declared.path)
+    const target: Target = declared.path
+      ? readChart({ setting: "longhorn.chart.path", path: declared.path, name: declared.chart })
       : { name: declared.chart, version: declared.version };
-    if (target.name !== declared.chart) throw wrongChart(declared, target);
     for (const live of current(await helmRevisions(kubernetes))) {
       const mine = live.latest.release === declared.name && live.latest.namespace === declared.namespace;
       const content = live.latest.content();
@@ -97,7 +98,7 @@ function refuseUnfinished(live: HelmRevision): void {
   }
 }
 
-function refuseOtherChart(live: HelmRevision, { chart }: HelmContent, target: ChartFile): void {
+function refuseOtherChart(live: HelmRevision, { chart }: HelmContent, target: Target): void {
   if (chart.name === target.name && !repackaged(chart)) return;
   throw new Refusal({
     what: `Helm release ${live.release}: installed from chart ${chart.name} ${chart.version}; declared is ${target.name} ${target.version}`,
@@ -110,14 +111,6 @@ function refuseOtherChart(live: HelmRevision, { chart }: HelmContent, target: Ch
 function repackaged(chart: HelmContent["chart"]): boolean {
   const [version, app] = [parseVersion(chart.version), parseVersion(chart.appVersion)];
   return version !== null && app !== null && version.major !== app.major;
-}
-
-function wrongChart(declared: Declared, target: ChartFile): Refusal {
-  return new Refusal({
-    what: `longhorn.chart.path ${declared.path}: holds the chart ${target.name}`,
-    why: `declared is the chart ${declared.chart}`,
-    next: `put the ${declared.chart} chart there, or remove longhorn.chart.path`,
-  });
 }
 
 /**

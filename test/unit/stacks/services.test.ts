@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Secrets } from "../../../environment/load";
 import type { Environment } from "../../../environment/schema";
@@ -184,6 +187,22 @@ describe("stacks/services (mock runtime: does not prove that a provider accepts 
       AWS_ACCESS_KEY_ID: Buffer.from(secrets.backupAccessKey).toString("base64"),
       AWS_SECRET_ACCESS_KEY: Buffer.from(secrets.backupSecretKey).toString("base64"),
     });
+  });
+
+  it("registers nothing where a chart that the file gives by path is none, or does not know a value", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "chart-"));
+    try {
+      const file = { ...home, longhorn: { ...home.longhorn, chart: { path: folder } } };
+      const none = await up(file);
+      assert.deepEqual(registered(none), []);
+      assert.match(none.error?.message ?? "", /longhorn\.chart\.path .*: no chart can be read there/);
+      writeFileSync(join(folder, "Chart.yaml"), "name: longhorn\nversion: 1.12.1\n");
+      const empty = await up(file, { preview: true });
+      assert.deepEqual(registered(empty), []);
+      assert.match(empty.error?.message ?? "", /does not take 10 values .*\n {4}global: no such key/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   for (const preview of [true, false]) {

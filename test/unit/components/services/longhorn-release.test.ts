@@ -179,7 +179,7 @@ async function recordWith(
   });
 }
 
-describe("longhornValues (keys were compared with the chart's values.yaml by hand; does not prove what the chart makes of them)", () => {
+describe("longhornValues (given-charts.test.ts looks the keys up in a chart; does not prove what the chart makes of them)", () => {
   it("follows the file: replicas, reserve and S3 target with its credentials and the slash that Longhorn needs", () => {
     const lab = longhornValues(environment("lab").longhorn, "longhorn-backup");
     const { persistence, defaultSettings } = values;
