@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildTools } from "../test/cluster/lab/build";
 import { cannotIsolate, isolated, namespacePrograms } from "../test/support/namespace";
 import { missingPrograms } from "../test/support/needs";
 import type { Summary } from "../test/support/summary";
@@ -20,6 +21,11 @@ export interface Tier {
   readonly timeout: number;
   /** mocha's reporter: a dot per test, or its title where a test takes long. */
   readonly shows: "dot" | "spec";
+  /**
+   * What has to be there before mocha starts, made outside of the tier's namespace; `say` takes a line of progress. Returns why the tier cannot run, if so.
+   * What it throws counts as one failure.
+   */
+  readonly prepare?: (say: (line: string) => void) => Promise<string | undefined>;
   /** Runs in namespaces of its own: its addresses exist nowhere else, and nothing that it started outlives it. Default false. */
   readonly isolated?: boolean;
   /** How many mocha processes share the files. Default 1: tests of the tier share something outside of their process. */
@@ -38,10 +44,12 @@ export const tiers: readonly Tier[] = [
   },
   {
     name: "cluster",
-    spec: undefined,
-    cannot: "not built yet (comes with the real API server), 0 tests",
-    programs: [],
-    timeout: 120,
+    spec: "test/cluster/**/*.test.ts",
+    prepare: buildTools,
+    isolated: true,
+    // nice and sh are on every Debian.
+    programs: ["go", "etcd", "openssl", "flock"],
+    timeout: 180,
     shows: "spec",
   },
   {
@@ -94,6 +102,18 @@ export async function main(
     const missing = tier.spec === undefined ? undefined : lacks(tier);
     if (tier.spec === undefined || missing !== undefined) {
       where.out(`${tier.name}: ${missing === undefined ? (tier.cannot ?? "") : `skipped, ${missing}`}`);
+      continue;
+    }
+    try {
+      const cannot = await tier.prepare?.(where.out);
+      if (cannot !== undefined) {
+        where.out(`${tier.name}: skipped, ${cannot}`);
+        continue;
+      }
+    } catch (error) {
+      where.error(`${tier.name}: ${error instanceof Error ? error.message : String(error)}`);
+      where.out(`${tier.name}: ${counts(0, 1, 0)}`);
+      sum.failed += 1;
       continue;
     }
     const jobs = tier.jobs ?? 1;

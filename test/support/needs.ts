@@ -8,9 +8,11 @@ import { delimiter, join } from "node:path";
 export const packageOf: Readonly<Record<string, string>> = {
   busybox: "busybox-static",
   debootstrap: "debootstrap",
+  etcd: "etcd-server",
   flock: "util-linux",
   getfacl: "acl",
   getfattr: "attr",
+  htpasswd: "apache2-utils",
   ip: "iproute2",
   "mkfs.ext4": "e2fsprogs",
   mkswap: "util-linux",

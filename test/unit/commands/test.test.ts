@@ -121,6 +121,33 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     }
   });
 
+  it("prepares a tier before it runs, tells what that says, and runs none of a tier that cannot be prepared, or fails it", async () => {
+    const ready = join(folder, "ready");
+    const waits = `it("finds what was prepared", () => require("node:fs").readFileSync(${JSON.stringify(ready)}));`;
+    const known = [
+      tier("first", waits, {
+        prepare: async (say) => {
+          say("building");
+          writeFileSync(ready, "");
+          return undefined;
+        },
+      }),
+      tier("second", mixed, { prepare: async () => "go is too old" }),
+      tier("third", passing, { prepare: () => Promise.reject(new Error("main.go:1: no")) }),
+      tier("fourth", passing, { programs: ["nobody-has-this"], prepare: () => Promise.reject(new Error("asked")) }),
+    ];
+    const { code, out, error } = await run(known);
+    assert.deepEqual(out, [
+      "building",
+      "first: 1 passed, 0 failed, 0 skipped",
+      "second: skipped, go is too old",
+      "third: 0 passed, 1 failed, 0 skipped",
+      "fourth: skipped, not on PATH: nobody-has-this",
+      "1 passed, 1 failed, 0 skipped",
+    ]);
+    assert.deepEqual([code, error], [1, ["third: main.go:1: no"]]);
+  });
+
   it("says in one line what a tier lacks, runs none of it, and does not fail for it", async () => {
     const known = [
       tier("first", passing),
