@@ -218,11 +218,17 @@ export async function reached(lab: Lab, stack: LabStack): Promise<Reached> {
   };
 }
 
-/** The outputs that a second run would have the same: not what is drawn, not secrets. */
+/**
+ * The outputs that a second run would have the same: not what is drawn, not secrets, and not what a disk was made from: after a creation whose answer was lost
+ * nobody can read that any more, and no later `up` sees a difference in it (tried).
+ */
 function known(outputs: Record<string, unknown> | undefined): unknown {
   if (!outputs || "stdin" in outputs) return undefined;
   const { disks, memory, name, tags, started } = outputs;
-  return { disks, memory, name, tags, started };
+  const kept = Array.isArray(disks)
+    ? disks.map((disk: object) => Object.fromEntries(Object.entries(disk).filter(([key]) => key !== "importFrom")))
+    : undefined;
+  return { disks: kept, memory, name, tags, started };
 }
 
 /** Where the two differ, place by place; undefined when nowhere. */
