@@ -123,6 +123,15 @@ const network = z.strictObject({
   dhcp: z.array(range).default([]),
 });
 
+/** What Longhorn takes as a tag (util.ValidateTags: a qualified name). One that it refuses takes the others with it. */
+const storageTag = z
+  .string()
+  .regex(
+    /^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/,
+    "must be a name such as fast: letters, digits, hyphens, underscores and dots, at most 63",
+  )
+  .meta({ example: "fast" });
+
 const card = z.strictObject({ network: label, address: ipv4, mac });
 
 /** A Debian node to be. */
@@ -138,6 +147,11 @@ const node = z.strictObject({
   systemDisk: gibibytes,
   /** GiB, for Longhorn; present exactly on storage nodes. */
   dataDisk: gibibytes.optional(),
+  /**
+   * Longhorn's tags of a storage node, by which a class or a volume picks nodes (`nodeSelector`). Longhorn takes them from here while its own node has none; later
+   * ones are set in its UI.
+   */
+  storageTags: z.array(storageTag).default([]),
   roles: z.array(role).min(1),
   labels: z.record(z.string(), z.string()).default({}),
   /** One per network served; the first carries the default gateway and the node's Kubernetes address. */
@@ -174,7 +188,10 @@ const chart = z.strictObject({
 
 const longhorn = z.strictObject({
   replicas: z.int().min(1).max(20),
-  /** Share of each data disk, in percent, that Longhorn leaves free. Longhorn's default. */
+  /**
+   * Share of each data disk, in percent, that Longhorn leaves free. Longhorn's default. It takes it when it makes a disk; of a disk that is there it is changed in
+   * Longhorn's UI, and `up` says where the two differ.
+   */
   reservedPercent: z.int().min(0).max(90).default(30),
   /** Host name of the UI. */
   host: dnsName,

@@ -39,7 +39,8 @@ export interface LonghornNode extends StoredObject {
   spec?: {
     allowScheduling?: boolean;
     evictionRequested?: boolean;
-    disks?: Record<string, { allowScheduling?: boolean; path?: string }>;
+    /** `storageReserved`: bytes. */
+    disks?: Record<string, { allowScheduling?: boolean; path?: string; storageReserved?: number }>;
   };
   status?: {
     conditions?: LonghornCondition[];

@@ -37,6 +37,8 @@ export class NodeMembership extends pulumi.ComponentResource {
           node: node.name,
           roles: node.roles,
           labels: labelsOf(node),
+          // Only where there are some: membership inputs stand in the state, and what no node needs would show as a change of all of them.
+          ...(node.storageTags.length > 0 && { annotations: { [storageTags]: JSON.stringify(node.storageTags) } }),
           address: firstCard(node).address,
           distribution: args.distribution,
           hostKey,
@@ -52,7 +54,13 @@ export class NodeMembership extends pulumi.ComponentResource {
   }
 }
 
-/** Labels of the file, ours, and on storage nodes the one that makes Longhorn use the data disk. */
+/** Longhorn's node tags, a JSON list (longhorn-manager v1.12.1, types.GetNodeTagsFromAnnotation), taken while its own node has none. */
+const storageTags = "node.longhorn.io/default-node-tags";
+
+/**
+ * Labels of the file, ours, and on storage nodes the one that makes Longhorn use the data disk. Its value `true` takes path and reserve from Longhorn's settings,
+ * which are those of the file; `config` would take them from an annotation, which one wrong field makes void (longhorn-manager v1.12.1, syncDefaultDisks).
+ */
 function labelsOf(node: NodeSpec): Record<string, string> {
   return {
     ...node.labels,

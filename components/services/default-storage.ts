@@ -9,6 +9,8 @@ export interface DefaultStorageArgs {
   readonly storageNodes: readonly string[];
   /** The class that volumes leave. */
   readonly oldStorageClass: string;
+  /** Percent of each disk that Longhorn keeps free. */
+  readonly reservedPercent: number;
   /** The release's revision: a changed release is waited for again. */
   readonly revision: pulumi.Input<number | undefined>;
   readonly access: AccessInput;
@@ -41,9 +43,12 @@ export class DefaultStorage extends pulumi.ComponentResource {
         create: storageReady,
         update: storageReady,
         access,
-        input: pulumi
-          .output(args.revision)
-          .apply((revision) => ({ storageClass: longhornClass, nodes: [...args.storageNodes], revision })),
+        input: pulumi.output(args.revision).apply((revision) => ({
+          storageClass: longhornClass,
+          nodes: [...args.storageNodes],
+          reservedPercent: args.reservedPercent,
+          revision,
+        })),
       },
       { parent: this, dependsOn: flag.resource },
     );

@@ -48,6 +48,7 @@ export class Longhorn extends pulumi.ComponentResource {
       {
         storageNodes: args.storageNodes,
         oldStorageClass: args.oldStorageClass,
+        reservedPercent: longhorn.reservedPercent,
         revision: release.revision,
         access,
       },

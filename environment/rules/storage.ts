@@ -102,6 +102,18 @@ export function storageOffWorkers(environment: Environment): readonly Finding[] 
     }));
 }
 
+/** Longhorn would take the tags, and never have anything there to choose them for. */
+export function tagsWithoutDisk(environment: Environment): readonly Finding[] {
+  return environment.nodes
+    .filter((node) => node.storageTags.length > 0 && node.dataDisk === undefined)
+    .map((node) => ({
+      path: at(node, "storageTags"),
+      value: node.storageTags.join(", "),
+      why: `${node.name} brings no disk to Longhorn, so nothing is ever stored there`,
+      remedy: "give it a dataDisk, or take its storageTags away",
+    }));
+}
+
 /** Virtual size of Debian's genericcloud image, in GiB: a disk cannot be made smaller than what is imported into it. */
 const imageSize = 3;
 

@@ -10,6 +10,8 @@ export const membershipInput = z.object({
   roles: z.array(z.enum(["controlplane", "etcd", "worker"])).min(1),
   /** Labels of the Kubernetes node; those that earlier inputs had and this one has not are removed. */
   labels: z.record(z.string(), z.string()),
+  /** Annotations of the Kubernetes node, likewise. */
+  annotations: z.record(z.string(), z.string()).optional(),
   /** The node's InternalIP. */
   address: z.ipv4(),
   distribution: z.enum(["rke1", "rke2", "k3s"]),

@@ -9,6 +9,10 @@ import type { Membership, MembershipInput } from "./membership-input";
 
 /** The keys of the labels that we set, so that one taken out of the file is also taken off the node. */
 const labelsAnnotation = "home-cluster/labels";
+/** Likewise of the annotations. */
+const annotationsAnnotation = "home-cluster/annotations";
+
+type Labels = Readonly<Record<string, string>>;
 
 /** rke1 writes `controlplane`, rke2 and k3s write `control-plane`. */
 const roleLabels: Readonly<Record<Role, readonly string[]>> = {
@@ -63,27 +67,56 @@ export function refuseOtherRoles(node: V1Node, input: MembershipInput, joining =
   });
 }
 
-/** Sets the declared labels, and removes those that an earlier input had set. Labels of anybody else stay. */
+/** Sets the declared labels and annotations, and removes those that an earlier input had set. What is anybody else's stays. */
 export async function convergeLabels(
   { kubernetes, log }: Clients,
   input: MembershipInput,
   node: V1Node,
 ): Promise<void> {
-  const current = node.metadata?.labels ?? {};
-  const keys = Object.keys(input.labels).sort();
-  const recorded = node.metadata?.annotations?.[labelsAnnotation];
-  const removed = (recorded ?? "").split(",").filter((key) => key !== "" && !keys.includes(key) && key in current);
-  const differing = keys.filter((key) => current[key] !== input.labels[key]);
-  if (differing.length === 0 && removed.length === 0 && recorded === keys.join(",")) return;
-  const labels = {
-    ...Object.fromEntries(removed.map((key) => [key, null])),
-    ...Object.fromEntries(differing.map((key) => [key, input.labels[key]])),
+  const { labels = {}, annotations = {} } = node.metadata ?? {};
+  const ofLabels = difference(labels, input.labels, annotations[labelsAnnotation]);
+  const ofAnnotations = difference(annotations, input.annotations ?? {}, annotations[annotationsAnnotation]);
+  const records = {
+    ...record(labelsAnnotation, ofLabels, annotations),
+    // Nodes without annotations of ours, which are most of them, carry no record of none.
+    ...(ofAnnotations.keys === "" && annotations[annotationsAnnotation] === undefined
+      ? {}
+      : record(annotationsAnnotation, ofAnnotations, annotations)),
   };
-  await kubernetes.patch(nodes, input.node, {
-    metadata: { labels, annotations: { [labelsAnnotation]: keys.join(",") } },
-  });
-  for (const key of differing) log(`${input.node}: label ${key}=${input.labels[key]}`);
-  for (const key of removed) log(`${input.node}: label ${key} removed`);
+  const changed = { ...ofAnnotations.changes, ...records };
+  if (Object.keys(ofLabels.changes).length === 0 && Object.keys(changed).length === 0) return;
+  await kubernetes.patch(nodes, input.node, { metadata: { labels: ofLabels.changes, annotations: changed } });
+  for (const [kind, { changes }] of [
+    ["label", ofLabels],
+    ["annotation", ofAnnotations],
+  ] as const) {
+    for (const [key, value] of Object.entries(changes)) {
+      log(`${input.node}: ${kind} ${value === null ? `${key} removed` : `${key}=${value}`}`);
+    }
+  }
+}
+
+/** What has to change, null for what goes, and the keys that are ours from then on. */
+interface Difference {
+  readonly changes: Readonly<Record<string, string | null>>;
+  readonly keys: string;
+}
+
+function difference(current: Labels, declared: Labels, recorded = ""): Difference {
+  const keys = Object.keys(declared).sort();
+  const removed = recorded.split(",").filter((key) => key !== "" && !keys.includes(key) && key in current);
+  const differing = keys.filter((key) => current[key] !== declared[key]);
+  return {
+    changes: Object.fromEntries([
+      ...differing.map((key) => [key, declared[key] ?? null] as const),
+      ...removed.map((key) => [key, null] as const),
+    ]),
+    keys: keys.join(","),
+  };
+}
+
+function record(key: string, { keys }: Difference, annotations: Labels): Labels {
+  return annotations[key] === keys ? {} : { [key]: keys };
 }
 
 /** Waits until the node is what the file says: Ready under its name, with its roles, labels and address, and active in Rancher. */

@@ -125,7 +125,7 @@ describe("environment/check", () => {
         }),
         [
           'nodes[0].cards[0].mac: none: must be a MAC address in upper case (lower case would show as a change in every preview): for example "BC:24:11:00:10:21"',
-          "nodes[1].dataDisc: (a number, not shown): there is no such key here, so it would do nothing: did you mean dataDisk? (keys here: name, host, vmId, cores, memory, systemDisk, dataDisk, roles, labels, cards, protect, restart)",
+          "nodes[1].dataDisc: (a number, not shown): there is no such key here, so it would do nothing: did you mean dataDisk? (keys here: name, host, vmId, cores, memory, systemDisk, dataDisk, storageTags, roles, labels, cards, protect, restart)",
           "nodes: 2 with role etcd: once the old nodes are gone, losing one of 2 members stops the cluster: give the role etcd to 3 or 5 of the new nodes",
           "oldNodes[2]: rancheros-3: once it has left, 2 etcd members are there, and losing one more stops the cluster: give the role etcd to more of the new nodes",
         ],

@@ -346,6 +346,16 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     assert.equal(request(recording, "debian-1-provisioning-guest").input.distribution, "rke2");
   });
 
+  it("hands Longhorn's node tags on as Longhorn reads them, and nothing where there are none", async () => {
+    const given = args();
+    const spec = { ...given.node, storageTags: ["ssd", "fast"] };
+    const annotations = async (change: object): Promise<unknown> =>
+      request(await run(node({ ...given, ...change })), "debian-1-membership-member").input.annotations;
+    // longhorn-manager v1.12.1, types.UnmarshalToNodeTags: `["worker1","enabled"]`.
+    assert.deepEqual(await annotations({ node: spec }), { "node.longhorn.io/default-node-tags": '["ssd","fast"]' });
+    assert.equal(await annotations({}), undefined);
+  });
+
   it("names what is missing when it is used without the environment's rules", async () => {
     const given = args();
     assert.throws(() => networkOf(given.networks, "wan"), /network wan: not one of servers, dmz/);

@@ -17,6 +17,7 @@ import {
 const declared = {
   storageNodes: ["debian-1", "debian-2"],
   oldStorageClass: "nfs-client",
+  reservedPercent: 30,
   revision: 3 as number | undefined,
   access: kubernetesAccess,
 };
@@ -52,7 +53,7 @@ const ready = {
       secret: {
         version: 1,
         access,
-        input: { storageClass: "longhorn", nodes: ["debian-1", "debian-2"], revision: 3 },
+        input: { storageClass: "longhorn", nodes: ["debian-1", "debian-2"], reservedPercent: 30, revision: 3 },
       },
     },
     ...constant,
@@ -88,7 +89,11 @@ describe("DefaultStorage (mock runtime: does not prove what the operations do, s
 
   it("leaves a revision out that nobody reported", async () => {
     const [, found] = resources(await run(program({ revision: undefined })));
-    assert.deepEqual(inputOf(found), { storageClass: "longhorn", nodes: ["debian-1", "debian-2"] });
+    assert.deepEqual(inputOf(found), {
+      storageClass: "longhorn",
+      nodes: ["debian-1", "debian-2"],
+      reservedPercent: 30,
+    });
   });
 });
 
@@ -97,6 +102,7 @@ describe("DefaultStorage, each input changed (real operations on the pretend hom
   const changes: Record<string, Partial<typeof declared>> = {
     "another storage node": { storageNodes: ["debian-1"] },
     "another old class": { oldStorageClass: "local-path" },
+    "another reserve": { reservedPercent: 20 },
     "another revision": { revision: 4 },
     "another kubeconfig": { access: accessWith("rotated-kubeconfig") },
   };

@@ -365,6 +365,33 @@ describe("operations/nodes/refresh-membership, on the pretend home", () => {
     ]);
   });
 
+  it("adds, changes and removes annotations of ours, with the labels or alone, and leaves those of others", async () => {
+    const tags = "node.longhorn.io/default-node-tags";
+    const { clients, log } = homeWithMachine();
+    await join.run(membership({ annotations: { [tags]: '["ssd"]' } }), clients);
+    await clients.kubernetes.patch(nodes, "debian-1", { metadata: { annotations: { theirs: "kept" } } });
+    const found = async (): Promise<unknown> => {
+      const { annotations = {} } = (await clients.kubernetes.read(nodes, "debian-1"))?.metadata ?? {};
+      return [annotations[tags], annotations["home-cluster/annotations"], annotations.theirs];
+    };
+    assert.deepEqual(await found(), ['["ssd"]', tags, "kept"]);
+    log.length = 0;
+    await refreshMembership.run(membership({ annotations: { [tags]: '["fast"]' } }), clients);
+    assert.deepEqual(await found(), ['["fast"]', tags, "kept"]);
+    await refreshMembership.run(membership(), clients);
+    assert.deepEqual(await found(), [undefined, "", "kept"]);
+    await refreshMembership.run(membership(), clients);
+    assert.deepEqual(log, [`debian-1: annotation ${tags}=["fast"]`, `debian-1: annotation ${tags} removed`]);
+  });
+
+  it("writes no record of annotations on a node that never had any of ours", async () => {
+    const { clients } = homeWithMachine();
+    await join.run(membership(), clients);
+    const { annotations } = (await clients.kubernetes.read(nodes, "debian-1"))?.metadata ?? {};
+    assert.ok(!("home-cluster/annotations" in (annotations ?? {})));
+    assert.ok("home-cluster/labels" in (annotations ?? {}));
+  });
+
   it("refuses changed roles, fewer as well as more", async () => {
     for (const roles of [["worker"], ["controlplane", "etcd"]] as const) {
       const { clients } = homeWithMachine();

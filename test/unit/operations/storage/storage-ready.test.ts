@@ -50,6 +50,32 @@ describe("storage-ready (pretend API server: does not prove that a volume can be
     assert.deepEqual(await storageReady.run({ ...input, revision: 2 }, clients), { storageClass: "longhorn" });
   });
 
+  it("says which disks keep another share free than the file, and is ready all the same", async () => {
+    const disk = (name: string, storageReserved: number): LonghornNode => {
+      const node = longhornNode(name);
+      return {
+        ...node,
+        spec: { ...node.spec, disks: { "default-disk": { ...node.spec?.disks?.["default-disk"], storageReserved } } },
+        status: {
+          ...node.status,
+          diskStatus: {
+            "default-disk": { ...node.status?.diskStatus?.["default-disk"], storageMaximum: 210_304_475_136 },
+          },
+        },
+      };
+    };
+    // As Longhorn divides: 30 % of the maximum without its fraction, on the one; a fifth on the other.
+    const clients = await homeWith({
+      ...readyObjects(nodes),
+      "disk debian-1": disk("debian-1", 63_091_342_540),
+      "disk debian-2": disk("debian-2", 42_060_895_027),
+    });
+    assert.deepEqual(await storageReady.run({ ...input, reservedPercent: 30 }, clients), { storageClass: "longhorn" });
+    assert.deepEqual(clients.lines, [
+      "node debian-2: disk default-disk keeps 20 % free, longhorn.reservedPercent says 30: Longhorn took it when the disk was made; change it in its UI (Node, Edit node and disks)",
+    ]);
+  });
+
   describe("names what is missing when the time is up:", () => {
     const noDriver = "node debian-2: driver.longhorn.io is not registered with its kubelet";
     const unknown =
