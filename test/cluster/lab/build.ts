@@ -110,7 +110,7 @@ export async function buildTools(say: (line: string) => void): Promise<string | 
     const tooOld = await olderGo();
     if (tooOld !== undefined) return tooOld;
     say(
-      `cluster: building ${missing.length} programs into ${folder}, which takes a quarter of an hour when Go has cached nothing`,
+      `cluster: building ${missing.length} programs into ${folder}, about 20 minutes on 2 cores when Go has cached nothing`,
     );
     mkdirSync(folder, { recursive: true });
     for (const { module, path } of missing) {
