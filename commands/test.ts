@@ -75,7 +75,7 @@ export const tiers: readonly Tier[] = [
       ...["ssh", "ssh-keygen", "ssh-keyscan", "ip", "sysctl", "unshare", "nsenter", "flock"],
     ],
     // The longest is an installation of forty packages on a processor that is a program.
-    timeout: 1200,
+    timeout: 2400,
     shows: "spec",
   },
 ];

@@ -10,7 +10,7 @@ import { noCloudFiles, type CloudInit } from "./no-cloud";
 import { monitor, type JsonLines } from "./qmp";
 
 /** Seconds: all of them for a machine whose processor is a program, beside whatever else runs here. */
-const limits = { boot: 600, powerOff: 180, script: 120, operation: 900 };
+const limits = { boot: 600, powerOff: 180, script: 300, operation: 1800 };
 
 /** Where clients beyond the second network are. */
 export const beyond = "203.0.113.9";
