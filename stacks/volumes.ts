@@ -3,6 +3,7 @@ import { MigrationScripts } from "../components/volumes/migration-scripts";
 import { VolumeMigration } from "../components/volumes/volume-migration";
 import { newClaimName, volumeName } from "../environment/volume-name";
 import { ask } from "../operations/declare";
+import { podSecurity } from "../operations/pod-security";
 import { ledgerNamespace } from "../operations/volumes/ledger";
 import { readLedgers } from "../operations/volumes/read-ledgers";
 import type { Context, Declared, VolumesOutputs } from "./context";
@@ -31,7 +32,7 @@ export async function volumes(context: Context): Promise<Declared<VolumesOutputs
     "ledgers",
     // From the answer: nothing of a volume is registered before its ledger has been held against the file. Through a property, because a component whose
     // dependsOn is refused makes the engine wait for ever instead of saying why (tried).
-    { metadata: { name: agreed.apply(() => ledgerNamespace) } },
+    { metadata: { name: agreed.apply(() => ledgerNamespace), labels: podSecurity("restricted") } },
     // The ledgers in it are the truth for every later step, and outlive this layer.
     { provider: cluster, retainOnDelete: true },
   );

@@ -4,6 +4,7 @@ import type { Environment } from "../../environment/schema";
 import { declare, type AccessInput } from "../../operations/declare";
 import { debianLabels } from "../../operations/kinds";
 import { webhookReady } from "../../operations/load-balancer/webhook-ready";
+import { podSecurity } from "../../operations/pod-security";
 import { versions } from "../../versions";
 
 /** Where MetalLB lives, and the only namespace whose pools it reads. */
@@ -31,9 +32,11 @@ export class MetalLb extends pulumi.ComponentResource {
     super("home-cluster:services:MetalLb", name, args, opts);
     const { version, chart, repository } = versions.charts.metallb;
     const { path, repository: mirror } = args.chart;
+    // Speakers use the host's network, which the stricter levels refuse in events that nobody reads.
+    const labels = podSecurity("privileged");
     const namespace = new kubernetes.core.v1.Namespace(
       `${name}-namespace`,
-      { metadata: { name: metallbNamespace, labels: podSecurity } },
+      { metadata: { name: metallbNamespace, labels } },
       { parent: this },
     );
     const release = new kubernetes.helm.v3.Release(
@@ -67,11 +70,6 @@ export class MetalLb extends pulumi.ComponentResource {
     this.registerOutputs({ namespace: this.namespace });
   }
 }
-
-/** Speakers use the host's network, which the stricter Pod Security levels refuse in events that nobody reads. */
-const podSecurity = Object.fromEntries(
-  ["enforce", "audit", "warn"].map((mode) => [`pod-security.kubernetes.io/${mode}`, "privileged"]),
-);
 
 /** What is set of the chart's values. Helm ignores keys that it does not know: given-charts.ts looks them up in the values.yaml of a chart at hand. */
 export function metallbValues(announcers: readonly string[]): Record<string, unknown> {

@@ -1,6 +1,7 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { longhornNamespace } from "../../operations/kinds";
+import { podSecurity } from "../../operations/pod-security";
 
 export interface StorageNamespaceArgs {
   /** Rancher project, `<cluster>:<project>`. */
@@ -22,7 +23,8 @@ export class StorageNamespace extends pulumi.ComponentResource {
           name: longhornNamespace,
           // The annotation, with the cluster in it: Rancher makes the label of the same name from it and ignores one set by hand.
           annotations: { "field.cattle.io/projectId": args.project },
-          labels: podSecurity,
+          // Longhorn's pods mount the host's devices. At a stricter level they are refused, in events that nobody reads.
+          labels: podSecurity("privileged"),
         },
       },
       {
@@ -37,8 +39,3 @@ export class StorageNamespace extends pulumi.ComponentResource {
     this.registerOutputs({ namespace: this.namespace });
   }
 }
-
-/** Longhorn's pods mount the host's devices. Where a Pod Security level is enforced they are refused without these, in events that nobody reads. */
-const podSecurity = Object.fromEntries(
-  ["enforce", "audit", "warn"].map((mode) => [`pod-security.kubernetes.io/${mode}`, "privileged"]),
-);

@@ -55,6 +55,8 @@ export function migrationJob(args: MigrationJobArgs): kubernetes.batch.v1.JobArg
 
 function pod(args: MigrationJobArgs, job: string): kubernetes.types.input.core.v1.PodSpec {
   const copies = args.kind === "migration";
+  // Never `false`, which the API server drops: a refresh would show it as a change.
+  const readOnly = copies ? {} : { readOnly: true };
   return {
     // A failed pod stays, and with it its log.
     restartPolicy: "Never",
@@ -84,7 +86,7 @@ function pod(args: MigrationJobArgs, job: string): kubernetes.types.input.core.v
         terminationMessagePolicy: "FallbackToLogsOnError",
         volumeMounts: [
           { name: "old", mountPath: "/old", readOnly: true },
-          { name: "new", mountPath: "/new", readOnly: !copies },
+          { name: "new", mountPath: "/new", ...readOnly },
           { name: "scripts", mountPath: "/scripts", readOnly: true },
           { name: "tmp", mountPath: "/tmp" },
         ],
@@ -93,7 +95,7 @@ function pod(args: MigrationJobArgs, job: string): kubernetes.types.input.core.v
     volumes: [
       // Read-only here and not only in the container: the node then mounts it so.
       { name: "old", persistentVolumeClaim: { claimName: args.claim, readOnly: true } },
-      { name: "new", persistentVolumeClaim: { claimName: args.newClaim, readOnly: !copies } },
+      { name: "new", persistentVolumeClaim: { claimName: args.newClaim, ...readOnly } },
       { name: "scripts", configMap: { name: args.scripts } },
       { name: "tmp", emptyDir: {} },
     ],

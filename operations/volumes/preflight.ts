@@ -1,6 +1,7 @@
 import type { V1Node, V1PersistentVolumeClaim } from "@kubernetes/client-node";
 import type { KubernetesApi } from "../clients";
 import { csiNodes, debianLabels, jobs, namespaces, nodes, storageClasses } from "../kinds";
+import { enforceLabel } from "../pod-security";
 import type { DeclaredVolume, Finding } from "./agreement";
 import { consumersOf, describeConsumer, mounting } from "./consumers";
 import type { Consumer } from "./ledger";
@@ -104,13 +105,12 @@ export async function namespaceFindings(kubernetes: KubernetesApi, { namespace }
     return [
       { why: `there is no namespace ${namespace}`, next: "correct namespace in the file: `kubectl get namespaces`" },
     ];
-  const label = "pod-security.kubernetes.io/enforce";
-  const reason = refusedByPodSecurity(found.metadata?.labels?.[label]);
+  const reason = refusedByPodSecurity(found.metadata?.labels?.[enforceLabel]);
   if (reason === undefined) return [];
   return [
     {
       why: `the namespace ${namespace} lets no copy in: ${reason}`,
-      next: `for the time of the migration: \`kubectl label namespace ${namespace} ${label}=baseline --overwrite\``,
+      next: `for the time of the migration: \`kubectl label namespace ${namespace} ${enforceLabel}=baseline --overwrite\``,
     },
   ];
 }

@@ -91,14 +91,19 @@ describe("stacks/volumes (does not prove that one provider takes over what exist
     assert.equal(providers.find(({ name }) => name === "cluster")?.inputs.upsertExistingObjects, "true");
   });
 
-  it("keeps the ledgers when it leaves", async () => {
+  it("keeps the ledgers when it leaves, and lets no pod in beside them that could do anything", async () => {
     const ledgers = summaries(await up(at)).find(({ name }) => name === "ledgers");
+    const labels = {
+      "pod-security.kubernetes.io/enforce": "restricted",
+      "pod-security.kubernetes.io/audit": "restricted",
+      "pod-security.kubernetes.io/warn": "restricted",
+    };
     assert.deepEqual(ledgers, {
       name: "ledgers",
       type: "kubernetes:core/v1:Namespace",
       parent: ledgers?.parent,
       provider: "cluster",
-      inputs: { apiVersion: "v1", kind: "Namespace", metadata: { name: "home-cluster" } },
+      inputs: { apiVersion: "v1", kind: "Namespace", metadata: { name: "home-cluster", labels } },
       options: { retainOnDelete: true },
     });
   });

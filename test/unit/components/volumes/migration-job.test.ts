@@ -85,7 +85,7 @@ function expected(kind: "migration" | "verification"): unknown {
               terminationMessagePolicy: "FallbackToLogsOnError",
               volumeMounts: [
                 { name: "old", mountPath: "/old", readOnly: true },
-                { name: "new", mountPath: "/new", readOnly: !copies },
+                { name: "new", mountPath: "/new", ...(!copies && { readOnly: true }) },
                 { name: "scripts", mountPath: "/scripts", readOnly: true },
                 { name: "tmp", mountPath: "/tmp" },
               ],
@@ -93,7 +93,10 @@ function expected(kind: "migration" | "verification"): unknown {
           ],
           volumes: [
             { name: "old", persistentVolumeClaim: { claimName: "valheim-server-data", readOnly: true } },
-            { name: "new", persistentVolumeClaim: { claimName: "valheim-server-data-longhorn", readOnly: !copies } },
+            {
+              name: "new",
+              persistentVolumeClaim: { claimName: "valheim-server-data-longhorn", ...(!copies && { readOnly: true }) },
+            },
             { name: "scripts", configMap: { name: "volume-migration-scripts-0123456789" } },
             { name: "tmp", emptyDir: {} },
           ],
