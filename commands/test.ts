@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildTools } from "../test/cluster/lab/build";
+import { fetchCrds } from "../test/cluster/lab/crds";
 import { cannotIsolate, isolated, namespacePrograms } from "../test/support/namespace";
 import { missingPrograms } from "../test/support/needs";
 import type { Summary } from "../test/support/summary";
@@ -45,7 +46,7 @@ export const tiers: readonly Tier[] = [
   {
     name: "cluster",
     spec: "test/cluster/**/*.test.ts",
-    prepare: buildTools,
+    prepare: async (say) => (await buildTools(say)) ?? (await fetchCrds()),
     isolated: true,
     // nice and sh are on every Debian.
     programs: ["go", "etcd", "openssl", "flock"],
