@@ -20,6 +20,8 @@ export interface Combination {
   readonly controller: Controller;
   /** rke1 alone: whether the Service was there before, and what it selects by. */
   readonly service?: Service;
+  /** With what the committed files leave out of the ingress and its pools: another pool, for any Service, and externalTrafficPolicy Cluster. Default false. */
+  readonly otherwise?: boolean;
 }
 
 const names: readonly Name[] = ["home", "lab"];
@@ -28,18 +30,20 @@ const controllers: readonly Controller[] = ["nginx", "traefik"];
 const rke1Services: readonly Service[] = [true, false].flatMap((existing) =>
   (["app", "workload"] as const).map((selector) => ({ existing, selector })),
 );
+const made: Service = { existing: false, selector: "app" };
 
 /** Every one that the environment's rules accept. */
 export function combinations(): Combination[] {
-  return names.flatMap((name) =>
-    distributions.flatMap((distribution) =>
+  return names.flatMap((name) => [
+    ...distributions.flatMap((distribution) =>
       controllers.flatMap((controller) =>
         (distribution === "rke1" ? rke1Services : [undefined])
           .map((service) => ({ environment: name, distribution, controller, ...(service && { service }) }))
           .filter(isSupported),
       ),
     ),
-  );
+    { environment: name, distribution: "rke1", controller: "nginx", service: made, otherwise: true },
+  ]);
 }
 
 /** Only for what a distribution does not bring; every other problem is one of `change`. */
@@ -58,17 +62,29 @@ function isSupported(combination: Combination): boolean {
 }
 
 /** `home, rke1, nginx, Service existing by app`. */
-export function titleOf({ environment: name, distribution, controller, service }: Combination): string {
+export function titleOf({ environment: name, distribution, controller, service, otherwise }: Combination): string {
   const taken = service ? `, Service ${service.existing ? "existing" : "made"}, by ${service.selector}` : "";
-  return `${name}, ${distribution}, ${controller}${taken}`;
+  return `${name}, ${distribution}, ${controller}${taken}${otherwise ? ", policy Cluster, another pool" : ""}`;
 }
 
 export function fileOf(combination: Combination): Environment {
   return environment(combination.environment, change(combination));
 }
 
+/** Beside the committed pools. */
+const otherAddresses: Readonly<Record<Name, readonly [network: string, addresses: string]>> = {
+  home: ["dmz", "192.168.40.6-192.168.40.8"],
+  lab: ["edge", "172.20.20.6-172.20.20.8"],
+};
+
 /** What of a file says distribution and controller. Versions are such as both know; nothing that is applied depends on them. */
-function change({ distribution, controller, service }: Combination): (file: EnvironmentFile) => void {
+function change({
+  environment: name,
+  distribution,
+  controller,
+  service,
+  otherwise,
+}: Combination): (file: EnvironmentFile) => void {
   const builds: Record<Distribution, string> = { rke1: "v1.30.14", rke2: "v1.34.2+rke2r1", k3s: "v1.34.2+k3s1" };
   return (file) => {
     file.cluster.distribution = distribution;
@@ -78,6 +94,11 @@ function change({ distribution, controller, service }: Combination): (file: Envi
     file.ingress.className = controller;
     delete file.ingress.service;
     if (service) file.ingress.service = { name: "ingress-nginx", ...service };
+    if (!otherwise) return;
+    const [network, addresses] = otherAddresses[name];
+    file.loadBalancer.pools.push({ name: "others", network, addresses, allocation: "automatic" });
+    file.ingress.externalTrafficPolicy = "Cluster";
+    delete file.ingress.healthCheckNodePort;
   };
 }
 
@@ -88,13 +109,18 @@ export interface Recorded {
 }
 
 const recorded = new Map<string, Promise<Recorded>>();
+/** One after another: the SDK's runtime is one for the whole process. */
+let last: Promise<unknown> = Promise.resolve();
 
 /** Recorded once, by the unmodified program on the pretend home: two releases of Kubernetes get the same. */
 export function recordingOf(combination: Combination): Promise<Recorded> {
   const key = titleOf(combination);
-  const found = recorded.get(key) ?? recordAll(combination);
-  recorded.set(key, found);
-  return found;
+  const known = recorded.get(key);
+  if (known) return known;
+  const recording = last.then(() => recordAll(combination));
+  last = recording.catch(() => undefined);
+  recorded.set(key, recording);
+  return recording;
 }
 
 async function recordAll(combination: Combination): Promise<Recorded> {

@@ -19,6 +19,7 @@ describe("what the cluster tier applies (does not apply it)", () => {
       `${name}, rke2, nginx`,
       `${name}, rke2, traefik`,
       `${name}, k3s, traefik`,
+      `${name}, rke1, nginx, Service made, by app, policy Cluster, another pool`,
     ];
     assert.deepEqual(combinations().map(titleOf), [...each("home"), ...each("lab")]);
   });
