@@ -119,10 +119,11 @@ export async function main(
     }
     const jobs = tier.jobs ?? 1;
     const shares = divide(tier.spec, jobs, where.folder);
-    const { passed, failed, skipped } = add(
+    const { passed, failed, failures, skipped } = add(
       await inTurn(shares, jobs, (files) => run(tier, files, where, mochaOutput)),
     );
     where.out(`${tier.name}: ${counts(passed, failed, skipped.length)}`);
+    for (const { title, message } of failures) where.out(`  failed: ${title}: ${message}`);
     for (const line of reasons(skipped)) where.out(line);
     sum.passed += passed;
     sum.failed += failed;
@@ -186,6 +187,7 @@ function add(summaries: readonly Summary[]): Summary {
   return {
     passed: summaries.reduce((sum, { passed }) => sum + passed, 0),
     failed: summaries.reduce((sum, { failed }) => sum + failed, 0),
+    failures: summaries.flatMap(({ failures }) => failures),
     skipped: summaries.flatMap(({ skipped }) => skipped),
   };
 }
@@ -227,7 +229,7 @@ async function run(
     where.error(
       `${tier.name}: mocha ended with ${signal ?? code} and reported neither a failure nor a whole run: counted as failed`,
     );
-    return { passed: found?.passed ?? 0, failed: 1, skipped: found?.skipped ?? [] };
+    return { passed: found?.passed ?? 0, failed: 1, failures: [], skipped: found?.skipped ?? [] };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -56,7 +56,7 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     const { needs, skip } = require("./support/needs");
     describe("m", () => {
       it("passes", () => {});
-      it("fails", () => { throw new Error("on purpose"); });
+      it("fails", () => { throw new Error("on purpose\\nand more"); });
       it("fails too", () => { throw new Error("on purpose"); });
       it.skip("is left out", () => {});
       it("needs a thing", function () { needs(this, "rsync-that-nobody-has", "rsync-and-another"); });
@@ -82,11 +82,13 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
     assert.deepEqual([code, error], [0, []]);
   });
 
-  it("counts what failed, exit 1, and lists what was skipped by its reason", async () => {
+  it("counts what failed, exit 1, and lists it with its error's first line, and what was skipped by its reason", async () => {
     const { code, out } = await run([tier("first", mixed), tier("second", passing)]);
     assert.equal(code, 1);
     assert.deepEqual(out, [
       "first: 1 passed, 2 failed, 6 skipped",
+      "  failed: m fails: on purpose",
+      "  failed: m fails too: on purpose",
       "  skipped, no reason given: m is left out",
       "  skipped, not on PATH: rsync-that-nobody-has, rsync-and-another: m needs a thing",
       "  skipped, needs a user other than root: m needs a user",
