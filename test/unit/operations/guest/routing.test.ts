@@ -58,10 +58,18 @@ class Network {
     await new Promise((resolve) => server.stdout.once("data", resolve));
   }
 
-  /** What the server there sees of a client, or "nothing" when no connection comes about within a second. */
-  connect(space: string, address: string, port: number): string {
+  /** Whether no connection comes about within a second. */
+  isSilent(space: string, address: string, port: number): boolean {
+    return this.connect(space, address, port, 1) === "nothing";
+  }
+
+  /**
+   * What the server there sees of a client, or "nothing" when no connection comes about for so many seconds. Many where one is expected: a first packet that is
+   * lost while a card comes up is sent again after a second at the earliest.
+   */
+  connect(space: string, address: string, port: number, seconds = 20): string {
     const program = `const s = require("net").connect(${port}, "${address}"); s.setEncoding("utf8").on("data", (t) => console.log(t)).on("error", () => process.exit());
-      setTimeout(() => process.exit(), 1000).unref(); s.setTimeout(1000, () => process.exit())`;
+      setTimeout(() => process.exit(), ${seconds * 1000}).unref()`;
     return this.in(space, process.execPath, "-e", program).trim() || "nothing";
   }
 
@@ -134,14 +142,9 @@ describe("the routing program of operations/guest/provision.sh, on real network 
   });
 
   it("without it, who comes in through the second card gets no answer", () => {
-    assert.deepEqual(
-      [
-        network.connect("client", "10.1.0.21", 2222),
-        network.connect("client", "10.4.0.21", 2222),
-        network.connect("client", "10.4.0.5", 80),
-      ],
-      ["203.0.113.9", "nothing", "nothing"],
-    );
+    assert.equal(network.connect("client", "10.1.0.21", 2222), "203.0.113.9");
+    assert.equal(network.isSilent("client", "10.4.0.21", 2222), true);
+    assert.equal(network.isSilent("client", "10.4.0.5", 80), true);
   });
 
   it("with it, the node itself and a pod behind a load balancer address answer through that card, and see the client's address", () => {
@@ -209,6 +212,6 @@ describe("the routing program of operations/guest/provision.sh, on real network 
     route();
     assert.doesNotMatch(network.ip("node", "rule"), /1010\d:/);
     assert.doesNotMatch(network.in("node", "nft", "list", "ruleset"), /home_cluster/);
-    assert.equal(network.connect("client", "10.4.0.21", 2222), "nothing");
+    assert.equal(network.isSilent("client", "10.4.0.21", 2222), true);
   });
 });
