@@ -137,10 +137,12 @@ describe(".ci/run (npm, apt-get and dpkg-query are stand-ins: does not prove tha
       last: "7 passed, 1 failed, 1 skipped",
       says: /^failed: npm ci && npm run rehearse$/m,
     },
-    "a test that fails, counted once": {
-      npm: { test: { prints: "7 passed, 2 failed, 0 skipped", exits: 1 } },
+    "tests that fail, named in the end and counted once": {
+      npm: {
+        test: { prints: "  failed: one: why\nlater: tier\n  failed: two: so\n7 passed, 2 failed, 0 skipped", exits: 1 },
+      },
       last: "7 passed, 2 failed, 0 skipped",
-      says: /^failed: npm ci && npm test$/m,
+      says: /^=== result\n {2}failed: one: why\n {2}failed: two: so\nfailed: npm ci && npm test$/m,
     },
     "tests that end without a sum": {
       npm: { test: { prints: "offline: 1 passed, 0 failed, 0 skipped" } },
