@@ -47,7 +47,7 @@ export class VirtualClock implements Clock {
 
 /** Real time for a pretend home that real programs talk to, in which what takes the home long takes `scale` of it: with 0 it has happened right away. */
 export class ScaledClock implements Clock {
-  private asleep = 0;
+  private readonly asleep = new Set<() => void>();
 
   constructor(public scale = 0) {}
 
@@ -55,20 +55,42 @@ export class ScaledClock implements Clock {
     return systemClock.now();
   }
 
-  async sleep(milliseconds: number): Promise<void> {
-    this.asleep += 1;
-    await pause(milliseconds * this.scale);
-    this.asleep -= 1;
+  sleep(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        cancel();
+        if (this.asleep.delete(wake)) resolve();
+      };
+      const cancel = after(milliseconds * this.scale, wake);
+      this.asleep.add(wake);
+    });
   }
 
   /** Resolves once nobody sleeps any more: everything that the home had begun has happened. */
   async idle(): Promise<void> {
-    do await pause(this.scale === 0 ? 0 : 5);
-    while (this.asleep > 0);
+    do await (this.scale === 0 ? turn() : systemClock.sleep(5));
+    while (this.asleep.size > 0);
+  }
+
+  /** Wakes whoever sleeps, until nobody does: what the home had begun happens now, however long it would have taken. */
+  async hurry(): Promise<void> {
+    do {
+      for (const wake of [...this.asleep]) wake();
+      await turn();
+    } while (this.asleep.size > 0);
   }
 }
 
-/** Without a delay, the turn of the event loop that what is awake needs to run as far as it can. */
-function pause(milliseconds: number): Promise<void> {
-  return milliseconds > 0 ? systemClock.sleep(milliseconds) : new Promise((resolve) => setImmediate(resolve));
+/** Calls back once the time has passed; without a delay, after the turn of the event loop that what is awake needs to run as far as it can. Returns what cancels it. */
+function after(milliseconds: number, then: () => void): () => void {
+  if (milliseconds > 0) {
+    const timer = setTimeout(then, milliseconds);
+    return () => clearTimeout(timer);
+  }
+  const immediate = setImmediate(then);
+  return () => clearImmediate(immediate);
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

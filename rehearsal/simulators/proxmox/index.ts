@@ -32,8 +32,8 @@ export interface ProxmoxOptions extends SimulatorOptions, Hooks {
   readonly hosts?: readonly string[];
 }
 
-/** The running simulator; `idle` resolves once no task runs any more. */
-export type SimulatedProxmox = Simulator & { readonly idle: () => Promise<void> };
+/** The running simulator; `idle` resolves once no task runs any more, `hurry` ends what running tasks wait for now. */
+export type SimulatedProxmox = Simulator & { readonly idle: () => Promise<void>; readonly hurry: () => void };
 
 export async function startProxmox(home: HomeState, options: ProxmoxOptions): Promise<SimulatedProxmox> {
   const tasks = new Tasks();
@@ -48,7 +48,7 @@ export async function startProxmox(home: HomeState, options: ProxmoxOptions): Pr
     hooks: options,
   };
   const simulator = await Simulator.start((request) => answer(world, request, options.tokens), options);
-  return Object.assign(simulator, { idle: () => tasks.idle() });
+  return Object.assign(simulator, { idle: () => tasks.idle(), hurry: () => tasks.hurry() });
 }
 
 async function answer(

@@ -26,6 +26,8 @@ export interface Task {
 
 export class Tasks {
   private readonly all = new Map<string, Task>();
+  /** Ends each pause that a task is in. */
+  private readonly pauses = new Set<() => void>();
   private pid = 0xab00;
 
   /** Starts a task and answers its UPID. What needs no time is done by then, so that the first look finds it finished. */
@@ -42,7 +44,7 @@ export class Tasks {
     const stopped = new AbortController();
     const log: string[] = [];
     const work: Work = {
-      pause: (milliseconds) => pause(milliseconds, stopped.signal),
+      pause: (milliseconds) => this.pause(milliseconds, stopped.signal),
       print: (line) => void log.push(line),
     };
     const ended = run(work).then(
@@ -72,6 +74,28 @@ export class Tasks {
     await Promise.all([...this.all.values()].map((task) => task.ended));
   }
 
+  /** Ends the pauses in which tasks are now, as if their time had passed. */
+  hurry(): void {
+    for (const end of [...this.pauses]) end();
+  }
+
+  private pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+    if (milliseconds <= 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const over = (settle: () => void) => (): void => {
+        clearTimeout(timer);
+        this.pauses.delete(end);
+        signal.removeEventListener("abort", stop);
+        settle();
+      };
+      const end = over(resolve);
+      const stop = over(() => reject(new Error("interrupted by signal")));
+      const timer = setTimeout(end, milliseconds);
+      this.pauses.add(end);
+      signal.addEventListener("abort", stop, { once: true });
+    });
+  }
+
   private end(task: Task, exit: string, line: string): void {
     task.log.push(line);
     task.exit = exit;
@@ -93,19 +117,4 @@ export function statusOf(task: Task): Record<string, string | number> {
     ...(token !== undefined && { tokenid: token }),
     ...(task.exit === undefined ? { status: "running" } : { status: "stopped", exitstatus: task.exit }),
   };
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (milliseconds <= 0) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const stopped = (): void => {
-      clearTimeout(timer);
-      reject(new Error("interrupted by signal"));
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", stopped);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", stopped, { once: true });
-  });
 }

@@ -142,24 +142,24 @@ describe("rehearsal/simulators/rancher, asked by the real client (does not prove
 
   it("goes through registering and removing when it takes its time", async () => {
     const { home, cluster, client, known } = await start("lab");
-    cluster.clock.scale = 1 / 3000;
+    cluster.clock.scale = 60;
     cluster.members.register((await client.registration()).token, machine(home, 211));
     assert.deepEqual((await known()).rancher, ["? pending"]);
-    await cluster.clock.idle();
+    await cluster.clock.hurry();
     const { id = "" } = (await client.nodes()).at(-1) ?? {};
     await client.removeNode(id);
     assert.deepEqual((await known()).rancher, ["debian-211 removing"]);
-    await cluster.clock.idle();
+    await cluster.clock.hurry();
     assert.deepEqual((await known()).rancher, []);
     // Removed before it got to Kubernetes.
     cluster.members.register(home.rancher.token, machine(home, 212));
     await cluster.members.removeNode((await client.nodes()).at(-1)?.id ?? "");
-    await cluster.clock.idle();
+    await cluster.clock.hurry();
     assert.deepEqual(await known(), { rancher: [], kubernetes: [] });
     // A home that is put back to what it was takes nothing of what had begun in it.
     cluster.members.register(home.rancher.token, machine(home, 213));
     home.rancher.nodes = home.rancher.nodes.slice(0, -1);
-    await cluster.clock.idle();
+    await cluster.clock.hurry();
     assert.deepEqual(await known(), { rancher: [], kubernetes: [] });
   });
 
