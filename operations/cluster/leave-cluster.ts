@@ -1,5 +1,6 @@
 import type { Clients } from "../clients";
 import { Refusal } from "../refusal";
+import { capacityFindings } from "./capacity";
 import { cordon, uncordon } from "./cordon";
 import { drain } from "./drain";
 import { etcdFindings } from "./etcd";
@@ -57,6 +58,7 @@ export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: Leave
     ),
     ...etcdFindings(snapshot, [leaver]),
     ...placementFindings(snapshot, name, options.leaving),
+    ...capacityFindings(snapshot, [name], options.leaving),
     ...(options.longhorn === "empty" ? emptinessFindings(snapshot, name) : evictionFindings(snapshot, name)),
   ];
 }

@@ -73,7 +73,8 @@ export function placementFindings(
   });
 }
 
-function mayRun(pod: V1Pod, node: V1Node): boolean {
+/** Whether selectors, required affinity and taints let the pod run there; says nothing of room, nor of what other pods want beside them. */
+export function mayRun(pod: V1Pod, node: V1Node): boolean {
   const { nodeSelector = {}, affinity, tolerations } = pod.spec ?? {};
   const labels = node.metadata?.labels ?? {};
   return (

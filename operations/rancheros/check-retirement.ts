@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Clients } from "../clients";
+import { capacityFindings } from "../cluster/capacity";
 import { etcdFindings } from "../cluster/etcd";
 import { failureOf } from "../cluster/failure";
 import { refuseFindings, type Finding } from "../cluster/finding";
@@ -36,6 +37,12 @@ async function check({ stack, nodes }: z.infer<typeof schema>, clients: Clients)
   for (const input of nodes) findings.push(...(await findingsOf(clients, input, snapshot)));
   const members = nodes.filter(({ node }) => stageOf(snapshot, node) === "member");
   findings.push(...etcdFindings(snapshot, members));
+  findings.push(
+    ...roomForAll(
+      snapshot,
+      members.map(({ node }) => node),
+    ),
+  );
   refuseFindings(
     `${stack}: no old node was retired, nothing was touched`,
     // What concerns all of them, such as a volume, is found once for each.
@@ -55,4 +62,10 @@ async function findingsOf(clients: Clients, input: RetirementInput, snapshot: Sn
       { what: `${input.node}: its look ended early: ${what}: ${why}`, remedy: next ?? "run the same command again" },
     ];
   }
+}
+
+/** What of all nodes together finds no room although each node's pods alone would: those that do not are in its own findings. */
+function roomForAll(snapshot: Snapshot, nodes: readonly string[]): readonly Finding[] {
+  if (nodes.some((node) => capacityFindings(snapshot, [node], nodes).length > 0)) return [];
+  return capacityFindings(snapshot, nodes, nodes);
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { checkRetirement, guardRetirement } from "../../../../operations/rancheros/check-retirement";
 import {
+  add,
   counted,
   migratedHome,
   nodeIn,
+  podOn,
   refusalOf,
   setPhase,
   vmOf,
@@ -62,6 +64,32 @@ describe("the gate before the retirements", () => {
     assert.match(
       why,
       /- etcd: without rancheros-1, rancheros-2, rancheros-3 2 members are left, and fewer than 3 do not survive/,
+    );
+  });
+
+  it("sees that their pods together find no room, though those of each alone would", async () => {
+    const migrated = await migratedHome();
+    for (const { node } of migrated.inputs)
+      for (const [name, memory] of [
+        ["large", "10Gi"],
+        ["small", "5Gi"],
+      ])
+        add(
+          migrated.home,
+          podOn(node, `${name}-of-${node}`, (pod) => {
+            pod.spec = {
+              ...pod.spec,
+              containers: [{ name: "main", resources: { requests: { memory: memory ?? "" } } }],
+            };
+          }),
+        );
+    const { why } = await refusalOf(checkRetirement.run(inputOf(migrated), migrated.clients));
+    assert.deepEqual(
+      lines(why).map((line) => line.split(",")[0]),
+      [
+        "3 things stand against it:",
+        ...migrated.inputs.map(({ node }) => `- ${node}: pod apps/small-of-${node} requests 5120Mi memory`),
+      ],
     );
   });
 
