@@ -9,9 +9,18 @@ export interface Clients {
   readonly rancher: RancherApi;
   readonly kubernetes: KubernetesApi;
   readonly ssh: Ssh;
+  readonly network: Network;
   readonly clock: Clock;
   /** A line of progress for the operator (standard error in production). Never a secret. */
   readonly log: (line: string) => void;
+}
+
+/** What leads where, for whoever asks what hangs on the address of one machine. */
+export interface Network {
+  /** The URL by which this operation reaches a system that it declared. */
+  urlOf(system: "proxmox" | "rancher" | "kubernetes"): string;
+  /** The addresses of a host name as this machine resolves it now, an address for itself; empty when it has none. */
+  addressesOf(host: string): Promise<readonly string[]>;
 }
 
 /** Time as a client, so that the rehearsal's hours pass in milliseconds and no test sleeps. */

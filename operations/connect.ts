@@ -1,6 +1,7 @@
 /* eslint-disable @typescript-eslint/no-require-imports -- loaded when needed; `await import` wants file extensions that ts-node does not resolve */
 import type { Clients, KubernetesApi, ProxmoxApi, RancherApi, Ssh } from "./clients";
 import { systemClock as clock } from "./clients/clock";
+import { addressesOf } from "./clients/network";
 import type * as kubernetesModule from "./clients/kubernetes";
 import type * as proxmoxModule from "./clients/proxmox";
 import type * as rancherModule from "./clients/rancher";
@@ -35,6 +36,15 @@ export const connect: Connect = (access, needs): Clients => {
     get ssh() {
       const way = declared(access.ssh, "ssh");
       return (ssh ??= (require("./clients/ssh") as typeof sshModule).sshClient(way, clock));
+    },
+    network: {
+      addressesOf,
+      urlOf: (system) => {
+        if (system === "rancher") return declared(access.rancher, "rancher").url;
+        if (system === "proxmox") return declared(access.proxmox, "proxmox").endpoint;
+        const { kubeconfig } = declared(access.kubernetes, "kubernetes");
+        return (require("./clients/kubernetes") as typeof kubernetesModule).serverOf(kubeconfig);
+      },
     },
     clock,
     // Standard output is for the result alone.

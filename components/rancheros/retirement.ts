@@ -3,7 +3,7 @@ import type { RetirementInput } from "../../operations/rancheros/retirement-inpu
 
 /** What is recorded of every old node that is not retired yet; a retired one has nothing left to read or to delete. */
 export function retirements(
-  file: Pick<Environment, "oldNodes" | "oldStorage" | "volumes">,
+  file: Pick<Environment, "oldNodes" | "oldStorage" | "volumes" | "networks" | "ingress" | "longhorn">,
   stack: string,
 ): readonly RetirementInput[] {
   const standing = file.oldNodes.filter((node) => !node.retired);
@@ -16,5 +16,19 @@ export function retirements(
     oldNodes: standing.map((other) => other.name),
     oldStorageClass: file.oldStorage.storageClass,
     volumes: file.volumes.map(({ namespace, claim }) => ({ namespace, claim })),
+    ingressAddress: file.ingress.address,
+    hosts: hostsOf(file),
   }));
+}
+
+/** What the file relies on by address, as far as no rule of the file keeps an old node from being it. */
+function hostsOf({ networks, longhorn }: Pick<Environment, "networks" | "longhorn">): RetirementInput["hosts"] {
+  const backup = longhorn.backup?.target.startsWith("nfs://") ? new URL(longhorn.backup.target).hostname : undefined;
+  return [
+    ...networks.flatMap(({ name, dns }) => dns.map((host) => ({ what: `a DNS server of network ${name}`, host }))),
+    ...networks.flatMap(({ name, gateway }) =>
+      gateway === undefined ? [] : [{ what: `the gateway of network ${name}`, host: gateway }],
+    ),
+    ...(backup === undefined ? [] : [{ what: "Longhorn's backup target", host: backup }]),
+  ];
 }

@@ -25,6 +25,11 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
   return new RealKubernetes(parseKubeconfig(kubeconfig).makeApiClient(JsonApi));
 }
 
+/** The URL of the API server that the kubeconfig leads to. */
+export function serverOf(kubeconfig: string): string {
+  return parseKubeconfig(kubeconfig).getCurrentCluster()?.server ?? "";
+}
+
 class RealKubernetes implements KubernetesApi {
   constructor(private readonly api: JsonApi) {}
 

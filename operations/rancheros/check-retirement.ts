@@ -6,7 +6,8 @@ import { failureOf } from "../cluster/failure";
 import { refuseFindings, type Finding } from "../cluster/finding";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { defineOperation } from "../operation";
-import { explained, preflight, refuseUnreachable } from "./preflight";
+import { lookAtWays } from "./address-findings";
+import { explained, preflight, refuseUnreachable, type Known } from "./preflight";
 import { retirementInput, type RetirementInput } from "./retirement-input";
 
 const schema = z.object({ stack: z.string().min(1), nodes: z.array(retirementInput) });
@@ -34,7 +35,10 @@ async function check({ stack, nodes }: z.infer<typeof schema>, clients: Clients)
   await refuseUnreachable(clients, stack, ["Kubernetes", "Rancher", "Proxmox"], `\`pulumi up -s ${stack}\``);
   const snapshot = await look(clients);
   const findings: Finding[] = [];
-  for (const input of nodes) findings.push(...(await findingsOf(clients, input, snapshot)));
+  const [first] = nodes;
+  // Recorded alike of all.
+  const ways = first && (await lookAtWays(clients, snapshot, first));
+  for (const input of nodes) findings.push(...(await findingsOf(clients, input, ways && { snapshot, ways })));
   const members = nodes.filter(({ node }) => stageOf(snapshot, node) === "member");
   findings.push(...etcdFindings(snapshot, members));
   findings.push(
@@ -53,9 +57,13 @@ async function check({ stack, nodes }: z.infer<typeof schema>, clients: Clients)
 }
 
 /** One node's findings; that its machine cannot even be told is one of them, so that the report goes on to the next. */
-async function findingsOf(clients: Clients, input: RetirementInput, snapshot: Snapshot): Promise<readonly Finding[]> {
+async function findingsOf(
+  clients: Clients,
+  input: RetirementInput,
+  known: Known | undefined,
+): Promise<readonly Finding[]> {
   try {
-    return (await preflight(clients, input, snapshot)).findings;
+    return (await preflight(clients, input, known)).findings;
   } catch (error) {
     const { what, why, next } = failureOf(error);
     return [

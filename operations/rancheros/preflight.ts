@@ -5,6 +5,7 @@ import { leaveFindings } from "../cluster/leave-cluster";
 import { readMachine, type Machine } from "../cluster/machine";
 import { look, stageOf, type Snapshot } from "../cluster/snapshot";
 import { Refusal } from "../refusal";
+import { addressFindings, lookAtWays, type Ways } from "./address-findings";
 import { machineFindings } from "./machine";
 import type { RetirementInput } from "./retirement-input";
 import { storageFindings } from "./storage-findings";
@@ -16,9 +17,16 @@ export interface Seen {
   readonly findings: readonly Finding[];
 }
 
+/** What was looked at for several nodes at once. */
+export interface Known {
+  readonly snapshot: Snapshot;
+  readonly ways: Ways;
+}
+
 /** Everything that stands against retiring the node, from live systems; changes nothing. */
-export async function preflight(clients: Clients, input: RetirementInput, known?: Snapshot): Promise<Seen> {
-  const snapshot = known ?? (await look(clients));
+export async function preflight(clients: Clients, input: RetirementInput, known?: Known): Promise<Seen> {
+  const snapshot = known?.snapshot ?? (await look(clients));
+  const ways = known?.ways ?? (await lookAtWays(clients, snapshot, input));
   const stage = stageOf(snapshot, input.node);
   const machine = await readMachine(clients, input);
   return {
@@ -27,6 +35,7 @@ export async function preflight(clients: Clients, input: RetirementInput, known?
     findings: [
       ...machineFindings(machine, input, stage === "member"),
       ...(await storageFindings(clients.kubernetes, snapshot, input)),
+      ...(machine.state === "gone" ? [] : addressFindings(ways, input)),
       ...leaveFindings(snapshot, input, { leaving: input.oldNodes, longhorn: "empty" }),
     ],
   };

@@ -22,6 +22,10 @@ export const retirementInput = z.object({
   oldStorageClass: z.string().min(1),
   /** Every volume of the environment, as its ledger names it. */
   volumes: z.array(z.object({ namespace: z.string(), claim: z.string() })),
+  /** The ingress controller's own address, which a node that stays has to answer for. Absent in records of older checkouts. */
+  ingressAddress: z.ipv4().optional(),
+  /** Hosts and addresses that the file relies on, in words that name them: `the DNS server of network servers`. */
+  hosts: z.array(z.object({ what: z.string(), host: z.string() })).default([]),
 });
 
 export type RetirementInput = z.infer<typeof retirementInput>;

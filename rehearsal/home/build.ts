@@ -56,6 +56,7 @@ export function buildHome(environment: Environment): HomeState {
       datastores: datastoresOf(environment),
       privileges: { "/": [...leastPrivileges] },
     },
+    network: networkOf(environment),
     guests: Object.fromEntries(
       old.map((node) => [
         node.vmId,
@@ -83,6 +84,19 @@ export function buildHome(environment: Environment): HomeState {
       version: environment.cluster.kubernetesVersion,
       counter: objects.length,
       objects: objects.map(stamped),
+    },
+  };
+}
+
+/** Rancher runs somewhere else, and the cluster's API is reached through it, as its own kubeconfigs say. Nothing hangs on an old node's address. */
+function networkOf({ cluster, proxmox, ingress, longhorn }: Environment): HomeState["network"] {
+  const { url, clusterId } = cluster.rancher;
+  return {
+    urls: { proxmox: proxmox.endpoint, rancher: url, kubernetes: `${url}/k8s/clusters/${clusterId}` },
+    names: {
+      [new URL(url).hostname]: ["203.0.113.10"],
+      [new URL(proxmox.endpoint).hostname]: proxmox.hosts.slice(0, 1).map(({ address }) => address),
+      [longhorn.host]: [ingress.address],
     },
   };
 }

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Clients, Clock } from "../../operations/clients";
 import { PretendSsh } from "./guest";
 import { PretendKubernetes } from "./kubernetes";
@@ -14,6 +15,10 @@ export function pretendClients(home: HomeState, clock: Clock, log: (line: string
     rancher,
     kubernetes,
     ssh: new PretendSsh(home, clock, rancher),
+    network: {
+      urlOf: (system) => home.network.urls[system],
+      addressesOf: async (host) => (isIP(host) === 0 ? (home.network.names[host] ?? []) : [host]),
+    },
     clock,
     log,
   };

@@ -15,6 +15,8 @@ export interface HomeState {
     /** Of the token, by path. */
     privileges: Record<string, string[]>;
   };
+  /** Where the systems are, and what the names of hosts stand for. */
+  network: { urls: Record<"proxmox" | "rancher" | "kubernetes", string>; names: Record<string, string[]> };
   /** What runs inside the machines, by vmId. */
   guests: Record<number, Guest>;
   rancher: {

@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import type { V1Job, V1PersistentVolumeClaim, V1Pod, V1Service } from "@kubernetes/client-node";
 import type { Clients, StoredObject } from "../../operations/clients";
-import { claims, nodes, pods, services, volumes } from "../../operations/kinds";
+import { claims, debianLabels, nodes, pods, services, volumes } from "../../operations/kinds";
 import type { VirtualClock } from "../home/clock";
 import { helmRelease } from "./helm";
 import type { Model, ModelContext } from ".";
@@ -97,6 +97,16 @@ async function announce(clients: Clients, clock: VirtualClock, service: V1Servic
     { status: { loadBalancer: { ingress: [{ ip: address }] } } },
     namespace,
   );
+  const [announcer] = await clients.kubernetes.list(nodes, { labels: debianLabels });
+  if (announcer) await clients.kubernetes.create(announcementOf(service, announcer.metadata?.name ?? ""));
+}
+
+/** MetalLB's record of the node whose speaker answers for a Service's address. */
+export function announcementOf({ metadata }: V1Service, node: string): StoredObject {
+  const { name, namespace } = metadata ?? {};
+  const status = { node, serviceName: name, serviceNamespace: namespace };
+  const object = { apiVersion: "metallb.io/v1beta1", kind: "ServiceL2Status", status };
+  return { ...object, metadata: { name: `l2-${name}`, namespace: "metallb-system" } };
 }
 
 /**

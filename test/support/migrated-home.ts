@@ -1,8 +1,9 @@
-import type { V1Node, V1Pod } from "@kubernetes/client-node";
+import type { V1Node, V1Pod, V1Service } from "@kubernetes/client-node";
 import { retirements } from "../../components/rancheros/retirement";
 import type { Environment, EnvironmentFile } from "../../environment/schema";
 import type { Clients, StoredObject } from "../../operations/clients";
 import { longhornNamespace, type LonghornNode, type LonghornReplica } from "../../operations/kinds";
+import { ingressLabels } from "../../operations/load-balancer/names";
 import type { RetirementInput } from "../../operations/rancheros/retirement-input";
 import { Refusal } from "../../operations/refusal";
 import { ledgerNamespace, writeLedger } from "../../operations/volumes/ledger";
@@ -11,6 +12,7 @@ import { pretendClients } from "../../rehearsal/home/clients";
 import { VirtualClock } from "../../rehearsal/home/clock";
 import { nodeObject } from "../../rehearsal/home/guest";
 import type { HomeState } from "../../rehearsal/home/state";
+import { announcementOf } from "../../rehearsal/models/kubernetes";
 import { switchVolumes } from "../../rehearsal/cutover-stand-in";
 import { environment } from "./environment";
 
@@ -67,6 +69,14 @@ export async function migratedHome(
     home.kubernetes.objects.push(stored(home, nodeObject(node.name, address, node.roles, labels, uuidOf(node.vmId))));
     if (node.dataDisk !== undefined) home.kubernetes.objects.push(stored(home, longhornNode(node.name)));
   }
+  const service: V1Service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "ingress", namespace: "ingress", labels: { ...ingressLabels } },
+    spec: { type: "LoadBalancer" },
+    status: { loadBalancer: { ingress: [{ ip: file.ingress.address }] } },
+  };
+  home.kubernetes.objects.push(stored(home, service), stored(home, announcementOf(service, file.nodes[0]?.name ?? "")));
   for (const volume of file.volumes) {
     await writeLedger(clients, volume, () => ({
       version: 1,

@@ -53,6 +53,23 @@ describe("operations/connect (does not prove that any system answers)", () => {
     assert.deepEqual(lines, ["debian-1: changed something\n"]);
   });
 
+  it("says where the systems are that the operation declares, and no others", async () => {
+    const { network } = await connect(access, ["kubernetes", "rancher"]);
+    assert.equal(network.urlOf("kubernetes"), "https://127.0.0.1:6443");
+    assert.equal(network.urlOf("rancher"), "https://rancher.home.example.org");
+    assert.throws(() => network.urlOf("proxmox"), /the operation uses proxmox without declaring/);
+    assert.equal((await connect(access, ["proxmox"])).network.urlOf("proxmox"), "https://pve.home.example.org:8006/");
+  });
+
+  it("takes names and addresses as the machine does, and a name that nobody has for none", async () => {
+    const { network } = await connect(access, []);
+    assert.deepEqual(await network.addressesOf("127.0.0.2"), ["127.0.0.2"]);
+    assert.deepEqual(await network.addressesOf("[::1]"), ["::1"]);
+    assert.equal((await network.addressesOf("localhost")).some((one) => ["127.0.0.1", "::1"].includes(one)), true);
+    // Too long to be asked for: nothing of a test leaves the machine.
+    assert.deepEqual(await network.addressesOf("x".repeat(300)), []);
+  });
+
   it("keeps the machine's time", async () => {
     const { clock } = await connect(access, []);
     const before = Date.now();

@@ -112,6 +112,8 @@ describe("OldNode (mock runtime: does not prove how the engine runs a Command)",
     ["oldNodes", { oldNodes: ["rancheros-1"] }, true],
     ["oldStorageClass", { oldStorageClass: "nfs-csi" }, true],
     ["volumes", { volumes: [] }, true],
+    ["ingressAddress", { ingressAddress: "192.168.40.6" }, true],
+    ["hosts", { hosts: [] }, true],
   ];
   it("every field of its input is among those that are changed below", () =>
     assert.deepEqual(
@@ -172,6 +174,11 @@ async function updates(changed: Recording, accepted: boolean): Promise<void> {
 describe("retirements", () => {
   it("records every node that is not retired, each with all that are to go and all volumes", () => {
     const lab = retirements(environment("lab"), "lab-rancheros");
+    const hosts = [
+      { what: "a DNS server of network lab", host: "172.20.10.1" },
+      { what: "the gateway of network lab", host: "172.20.10.1" },
+      { what: "the gateway of network edge", host: "172.20.20.1" },
+    ];
     assert.deepEqual(lab, [
       {
         node: "lab-k3os-1",
@@ -185,6 +192,8 @@ describe("retirements", () => {
           { namespace: "games", claim: "valheim-server-data" },
           { namespace: "wiki", claim: "wiki-data" },
         ],
+        ingressAddress: "172.20.20.2",
+        hosts,
       },
       {
         node: "lab-k3os-2",
@@ -198,6 +207,8 @@ describe("retirements", () => {
           { namespace: "games", claim: "valheim-server-data" },
           { namespace: "wiki", claim: "wiki-data" },
         ],
+        ingressAddress: "172.20.20.2",
+        hosts,
       },
     ]);
   });
