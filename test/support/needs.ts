@@ -14,6 +14,7 @@ export const packageOf: Readonly<Record<string, string>> = {
   getfattr: "attr",
   htpasswd: "apache2-utils",
   ip: "iproute2",
+  iptables: "iptables",
   "mkfs.ext4": "e2fsprogs",
   mkswap: "util-linux",
   mount: "mount",
