@@ -24,7 +24,7 @@ const speakerLabels = { "app.kubernetes.io/name": "metallb", "app.kubernetes.io/
 interface Running {
   proxy?: Program;
   speaker?: Program;
-  readonly pods: Map<string, { readonly space: Space; readonly address: string; server: Program }>;
+  readonly pods: Map<string, { readonly space: Space; readonly address: string; server?: Program }>;
 }
 
 export interface LoadBalancerOptions {
@@ -134,7 +134,7 @@ export class LoadBalancer {
       if (await this.plane.api.read(kinds.pods, name, this.ingress.namespace)) throw new Error("it is there");
     });
     const pod = this.on(node).pods.get(name);
-    await pod?.server.stop();
+    await pod?.server?.stop();
     if (pod) this.network.node(node).removePod(pod.address);
     this.on(node).pods.delete(name);
   }
@@ -143,7 +143,12 @@ export class LoadBalancer {
   async kill(node: string): Promise<number> {
     const at = Date.now();
     this.network.node(node).disconnect();
-    await Promise.all(programsOf(this.on(node)).map((program) => program.stop()));
+    const running = this.on(node);
+    await Promise.all(programsOf(running).map((program) => program.stop()));
+    // Not to count as ended by themselves.
+    delete running.proxy;
+    delete running.speaker;
+    for (const pod of running.pods.values()) delete pod.server;
     return at;
   }
 
