@@ -2,10 +2,10 @@ import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Environment } from "../../environment/schema";
 import { declare, type AccessInput } from "../../operations/declare";
-import { keep } from "../../operations/keep";
 import {
   creatorLabel,
   ingressLabels,
+  takenOver,
   targetWorkloads,
   targetWorkloadsNoop,
 } from "../../operations/load-balancer/names";
@@ -18,6 +18,8 @@ export interface OwnServiceArgs {
   readonly target: IngressTarget;
   /** The Service's, as the check of the pods hands it on. */
   readonly namespace: pulumi.Output<string>;
+  /** Of the Service that is taken over, as the check found it; says nothing where none is. */
+  readonly uid: pulumi.Output<string>;
   readonly access: AccessInput;
 }
 
@@ -25,19 +27,22 @@ export interface OwnServiceArgs {
 export class OwnService extends pulumi.ComponentResource {
   constructor(name: string, args: OwnServiceArgs, opts?: pulumi.ComponentResourceOptions) {
     super("home-cluster:services:OwnService", name, args, opts);
-    const { ingress, target, namespace, access } = args;
+    const { ingress, target, namespace, uid, access } = args;
     const { service } = target;
     const taken = target.origin === "existing";
+    const { labels, annotations } = ownMetadata(ingress, target);
     const record = taken
       ? declare(
           `${name}-record`,
           {
             create: recordIngressService,
-            // What it records later would be our own work.
-            update: keep,
+            // Records nothing a second time, but for a Service that was made anew.
+            update: recordIngressService,
             delete: restoreIngressService,
             access,
-            input: namespace.apply((checked) => ({ namespace: checked, service })),
+            input: pulumi
+              .all([namespace, uid])
+              .apply(([checked, found]) => ({ namespace: checked, service, uid: found })),
           },
           // After the pools, although it does not need them: so that on leaving the Service is put back before they go.
           { parent: this, dependsOn: opts?.dependsOn },
@@ -49,7 +54,9 @@ export class OwnService extends pulumi.ComponentResource {
         metadata: {
           name: service,
           namespace,
-          ...ownMetadata(ingress, target),
+          labels,
+          // So that one that was made anew is seen to be another, although the engine knows it by its name alone.
+          annotations: { ...annotations, ...(taken && { [takenOver]: uid }) },
         },
         spec: ownSpec(ingress, target),
       },

@@ -25,7 +25,7 @@ export class IngressService extends pulumi.ComponentResource {
     super("home-cluster:services:IngressService", name, args, opts);
     const { ingress, target, access } = args;
     const settings = ingressSettings(ingress, target, args.announcers);
-    const { namespace } = ask(checkIngressPods, access, settings, { parent: this });
+    const { namespace, uid } = ask(checkIngressPods, access, settings, { parent: this });
     const after = { parent: this, dependsOn: opts?.dependsOn };
     const { chart } = target;
     const service = chart
@@ -34,7 +34,7 @@ export class IngressService extends pulumi.ComponentResource {
           { ingress, chart, chartNamespace: target.namespace, namespace, access },
           after,
         )
-      : new OwnService(`${name}-own`, { ingress, target, namespace, access }, after);
+      : new OwnService(`${name}-own`, { ingress, target, namespace, uid, access }, after);
     const answers = declare(
       `${name}-answers`,
       {

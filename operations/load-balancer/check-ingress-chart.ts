@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { helmChartConfigs, helmCharts, isOurs, type HelmChart } from "./names";
+import { addonName, helmChartConfigs, helmCharts, isOurs, type HelmChart } from "./names";
 
 const schema = z.strictObject({ namespace: z.string(), chart: z.string(), controller: z.enum(["nginx", "traefik"]) });
 type Input = z.infer<typeof schema>;
@@ -28,9 +28,12 @@ export const checkIngressChart = defineOperation({
       });
     }
     const config = await kubernetes.read(helmChartConfigs, chart, namespace);
-    if (config && !isOurs(config)) {
+    const writer = config?.metadata?.annotations?.[addonName];
+    if (config && (!isOurs(config) || writer !== undefined)) {
       throw new Refusal({
-        what: `HelmChartConfig ${namespace}/${chart}: exists, and this program did not make it`,
+        what:
+          `HelmChartConfig ${namespace}/${chart}: ` +
+          (writer === undefined ? "exists, and this program did not make it" : `Addon ${writer} writes it, too`),
         why:
           "a chart has only one, and whoever wrote it (Rancher's chartValues, a file in server/manifests, a person) would write it again over ours, " +
           "or ours would lose what it sets",

@@ -9,7 +9,7 @@ import { refuseConflicts } from "./service-conflicts";
 /**
  * Refuses the ingress controller's Service while nobody would answer behind it. Runs at every preview and update, since neither the engine nor
  * MetalLB sees it: both call a Service good that has an address and no pod. Returns where the Service belongs, which everything made for it takes
- * from here.
+ * from here, and which one is taken over, where one is.
  */
 export const checkIngressPods = defineOperation({
   verb: "check-ingress-pods",
@@ -21,7 +21,8 @@ export const checkIngressPods = defineOperation({
     const ready = await readyPods(kubernetes, input.namespace, labels);
     if (ready.length === 0) throw nobody(input, labels);
     refuseUnreachable(input, ready, live);
-    return { namespace: input.namespace, service: input.service };
+    const uid = input.origin === "existing" ? (live?.metadata?.uid ?? "") : "";
+    return { namespace: input.namespace, service: input.service, uid };
   },
 });
 

@@ -16,6 +16,9 @@ export const targetWorkloads = "field.cattle.io/targetWorkloadIds";
 /** `"true"`: Rancher leaves selector and pods alone. Without it Rancher adds its own selector again, whatever is declared. */
 export const targetWorkloadsNoop = "workload.cattle.io/targetWorkloadIdNoop";
 
+/** UID of the Service that was taken over: one that Rancher makes anew is another, and is taken over like the first. */
+export const takenOver = "home-cluster/taken-over";
+
 export const endpointSlices: Kind<V1EndpointSlice> = { apiVersion: "discovery.k8s.io/v1", kind: "EndpointSlice" };
 
 /** What RKE2 and K3s install a packaged chart from. */
@@ -25,6 +28,9 @@ export interface HelmChart extends StoredObject {
 export const helmCharts: Kind<HelmChart> = { apiVersion: "helm.cattle.io/v1", kind: "HelmChart" };
 /** Values for such a chart; there can be only one for each. */
 export const helmChartConfigs: Kind = { apiVersion: "helm.cattle.io/v1", kind: "HelmChartConfig" };
+
+/** On what RKE2 and K3s apply from a file in server/manifests (Rancher's chartValues are one), also on an object that was there before: the file's Addon. */
+export const addonName = "objectset.rio.cattle.io/owner-name";
 
 /** Where the record of a taken-over Service stands, beside the Service. */
 export const recordName = "home-cluster-ingress-service";

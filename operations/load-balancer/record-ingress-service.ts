@@ -1,18 +1,25 @@
+import type { V1Service } from "@kubernetes/client-node";
 import { z } from "zod";
-import { ApiRefusal, type Clients } from "../clients";
+import { ApiRefusal, type Clients, type KubernetesApi } from "../clients";
 import { configMaps, services } from "../kinds";
 import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
+import { isPortTaken } from "./held-ports";
 import { isOurs, recordName } from "./names";
-import { originalOf, readRecord, recordMap, recordMissing, withOriginal } from "./service-record";
+import { originalOf, readRecord, recordMap, recordMissing, withOriginal, type Original } from "./service-record";
 
-const schema = z.strictObject({ namespace: z.string(), service: z.string() });
+const schema = z.strictObject({
+  namespace: z.string(),
+  service: z.string(),
+  /** Of the Service that the check found: another one is recorded anew. Only its change matters; not in states written before it was added. */
+  uid: z.string().optional(),
+});
 export type IngressServiceName = z.infer<typeof schema>;
 
 /**
- * Records, beside it, what the Service is before it is taken over. The record is never overwritten: whatever runs a second time would record our own
- * work as the original.
+ * Records, beside it, what the Service is before it is taken over. The record of a Service that lives is never overwritten: whatever runs a second time
+ * would record our own work as the original.
  */
 export const recordIngressService = defineOperation({
   verb: "record-ingress-service",
@@ -32,6 +39,7 @@ export const recordIngressService = defineOperation({
       return { service: name, original: record.original.spec };
     }
     if (isOurs(live)) throw recordMissing(namespace, name);
+    if (record) await refuseSecond(kubernetes, namespace, name, record.original.uid);
     const original = originalOf(live);
     const map = recordMap(namespace, original);
     if (record) {
@@ -46,6 +54,9 @@ export const recordIngressService = defineOperation({
   },
 });
 
+/** Seconds. A port that one of our own tries left held is free again after nine minutes (held-ports.ts); anything else is a matter of seconds. */
+const timeoutSeconds = 900;
+
 /** Makes the Service what the record says, then removes the record. What others wrote on it meanwhile stays, the cluster IP with it. */
 export const restoreIngressService = defineOperation({
   verb: "restore-ingress-service",
@@ -58,8 +69,8 @@ export const restoreIngressService = defineOperation({
       clock,
       {
         what: `Service ${namespace}/${name}: putting back what it was`,
-        timeoutSeconds: 60,
-        everySeconds: 1,
+        timeoutSeconds,
+        everySeconds: 2,
         next: "`pulumi destroy` again",
       },
       () => putBack(clients, { namespace, service: name }, record?.original),
@@ -70,25 +81,58 @@ export const restoreIngressService = defineOperation({
   },
 });
 
+/** Another Service of the namespace that is taken over: there is one record, and it is that one's. */
+async function refuseSecond(kubernetes: KubernetesApi, namespace: string, name: string, uid: string): Promise<void> {
+  const recorded = (await kubernetes.list(services, { namespace })).find(({ metadata }) => metadata?.uid === uid);
+  if (!recorded) return;
+  throw new Refusal({
+    what: `Service ${namespace}/${name}: Service ${namespace}/${recorded.metadata?.name} is taken over, and there is one record for both`,
+    why: "what that one was before would be forgotten, and leaving could not put it back",
+    next: `set ingress.service.name back to ${recorded.metadata?.name}; to change it, leave first (\`pulumi destroy\` of the layer)`,
+  });
+}
+
 type Outcome = "is what it was before" | "is gone" | "is another one by now, left alone" | "was put back before";
 
 async function putBack(
   { kubernetes }: Clients,
   { namespace, service: name }: IngressServiceName,
-  original: Parameters<typeof withOriginal>[1] | undefined,
+  original: Original | undefined,
 ): Promise<Outcome> {
   const live = await kubernetes.read(services, name, namespace);
   if (!live) return "is gone";
+  if (original && original.uid !== live.metadata?.uid) return "is another one by now, left alone";
   // Our mark goes with the restoration: without it there is nothing of ours on the Service, and a second run must not undo what was done since.
   if (!isOurs(live)) return "was put back before";
   if (!original) throw recordMissing(namespace, name);
-  if (original.uid !== live.metadata?.uid) return "is another one by now, left alone";
   try {
     await kubernetes.replace(withOriginal(live, original));
     return "is what it was before";
   } catch (error) {
     // Rancher writes on it all the time.
     if (error instanceof ApiRefusal && error.reason === "Conflict") throw new NotYet(error.message);
+    if (isPortTaken(error)) await refusePorts(kubernetes, live, original);
     throw error;
   }
+}
+
+/** Names who has a port by now that the record gives back; held for nobody, it comes back by itself. */
+async function refusePorts(kubernetes: KubernetesApi, live: V1Service, { spec }: Original): Promise<never> {
+  const wanted = portsOf({ spec });
+  for (const other of await kubernetes.list(services)) {
+    const both = portsOf(other).find((port) => wanted.includes(port));
+    if (other.metadata?.uid === live.metadata?.uid || both === undefined) continue;
+    const who = `Service ${other.metadata?.namespace}/${other.metadata?.name}`;
+    throw new Refusal({
+      what: `${who}: has the node port ${both}`,
+      why: `Service ${live.metadata?.namespace}/${live.metadata?.name} had it before it was taken over, and gets it back on leaving`,
+      next: `\`kubectl -n ${other.metadata?.namespace} edit service ${other.metadata?.name}\`: give it another one, then \`pulumi destroy\` again`,
+    });
+  }
+  throw new NotYet("the API server still holds a node port for one of its own tries");
+}
+
+function portsOf({ spec }: V1Service): readonly number[] {
+  const ports = [...(spec?.ports ?? []).map(({ nodePort }) => nodePort), spec?.healthCheckNodePort];
+  return ports.filter((port): port is number => port !== undefined && port !== 0);
 }

@@ -2,6 +2,7 @@ import type { V1Service } from "@kubernetes/client-node";
 import type { KubernetesApi } from "../clients";
 import { pods, services } from "../kinds";
 import { Refusal } from "../refusal";
+import { refuseHeldPorts } from "./held-ports";
 import { nameOf, type IngressInput } from "./ingress-input";
 import { isOurs } from "./names";
 import { readRecord, recordMissing } from "./service-record";
@@ -16,6 +17,7 @@ export async function refuseConflicts(kubernetes: KubernetesApi, input: IngressI
   );
   for (const other of others) refuseOther(input, other);
   await refuseServiceLb(kubernetes, input);
+  await refuseHeldPorts(kubernetes, input, live);
   return live;
 }
 

@@ -1,14 +1,13 @@
-import type { V1Service } from "@kubernetes/client-node";
 import type { Environment } from "../../../environment/schema";
 import type { StoredObject } from "../../../operations/clients";
 import * as kinds from "../../../operations/kinds";
 import { podSecurity } from "../../../operations/pod-security";
-import { ApiClient } from "./api-client";
 import type { ControlPlane, Minor } from "./control-plane";
 import { createOnce, definitions, install } from "./crds";
 import { addNodes } from "./nodes";
 import { until } from "./processes";
 import { Provisioner } from "./provisioner";
+import { Others, rancherService } from "./rancher";
 
 const oldProvisioner = "nfs.csi.k8s.io";
 
@@ -81,42 +80,12 @@ function oldClaim({ oldStorage }: Environment, namespace: string, name: string, 
   } as StoredObject;
 }
 
-/** A NodePort Service as Rancher makes it for the ingress controller, under Rancher's field managers. */
-async function asRancher(plane: ControlPlane, { ingress }: Environment): Promise<void> {
-  const { name = "", namespace = "" } = ingress.service ?? {};
-  const api = new ApiClient(plane.kubeconfigFor("rancher", ["system:masters"]));
-  const service: V1Service = {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: {
-      name,
-      namespace,
-      labels: { "cattle.io/creator": "norman" },
-      annotations: {
-        "field.cattle.io/targetWorkloadIds": '["daemonset:ingress-nginx:nginx-ingress-controller"]',
-      },
-    },
-    spec: {
-      type: "NodePort",
-      selector: { [`workloadID_${name}`]: "true" },
-      ports: [
-        { name: "http", port: 80, targetPort: 80, nodePort: ingress.nodePorts.http, protocol: "TCP" },
-        { name: "https", port: 443, targetPort: 443, nodePort: ingress.nodePorts.https, protocol: "TCP" },
-      ],
-    },
-  };
+/** Under Rancher's field manager. */
+async function asRancher(plane: ControlPlane, file: Environment): Promise<void> {
+  const others = new Others(plane);
   try {
-    const { all, one } = await api.paths(service);
-    const replies = [
-      await api.send("POST", all, { query: { fieldManager: "rancher" }, body: service }),
-      await api.send("PATCH", one, {
-        query: { fieldManager: "rancher" },
-        body: { metadata: { annotations: { "field.cattle.io/publicEndpoints": '[{"port":30176}]' } } },
-        contentType: "application/merge-patch+json",
-      }),
-    ];
-    for (const { status, body } of replies) if (status > 299) throw new Error(JSON.stringify(body));
+    await others.make(rancherService(file));
   } finally {
-    api.close();
+    others.close();
   }
 }

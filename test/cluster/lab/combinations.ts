@@ -22,6 +22,8 @@ export interface Combination {
   readonly service?: Service;
   /** With what the committed files leave out of the ingress and its pools: another pool, for any Service, and externalTrafficPolicy Cluster. Default false. */
   readonly otherwise?: boolean;
+  /** Without a declared health check port: Kubernetes chooses one. Default false. */
+  readonly anyHealthPort?: boolean;
 }
 
 const names: readonly Name[] = ["home", "lab"];
@@ -62,9 +64,16 @@ function isSupported(combination: Combination): boolean {
 }
 
 /** `home, rke1, nginx, Service existing by app`. */
-export function titleOf({ environment: name, distribution, controller, service, otherwise }: Combination): string {
+export function titleOf({
+  environment: name,
+  distribution,
+  controller,
+  service,
+  otherwise,
+  anyHealthPort,
+}: Combination): string {
   const taken = service ? `, Service ${service.existing ? "existing" : "made"}, by ${service.selector}` : "";
-  return `${name}, ${distribution}, ${controller}${taken}${otherwise ? ", policy Cluster, another pool" : ""}`;
+  return `${name}, ${distribution}, ${controller}${taken}${otherwise ? ", policy Cluster, another pool" : ""}${anyHealthPort ? ", any health check port" : ""}`;
 }
 
 export function fileOf(combination: Combination): Environment {
@@ -84,6 +93,7 @@ function change({
   controller,
   service,
   otherwise,
+  anyHealthPort,
 }: Combination): (file: EnvironmentFile) => void {
   const builds: Record<Distribution, string> = { rke1: "v1.30.14", rke2: "v1.34.2+rke2r1", k3s: "v1.34.2+k3s1" };
   return (file) => {
@@ -94,6 +104,7 @@ function change({
     file.ingress.className = controller;
     delete file.ingress.service;
     if (service) file.ingress.service = { name: "ingress-nginx", ...service };
+    if (anyHealthPort) delete file.ingress.healthCheckNodePort;
     if (!otherwise) return;
     const [network, addresses] = otherAddresses[name];
     file.loadBalancer.pools.push({ name: "others", network, addresses, allocation: "automatic" });

@@ -48,7 +48,7 @@ export async function gone(provider: Provider, registration: Registration): Prom
 }
 
 /** What was declared and is not stored so: dropped, cut or rewritten by the server. */
-function lost(declared: unknown, stored: unknown, path = ""): string[] {
+export function lost(declared: unknown, stored: unknown, path = ""): string[] {
   if (Array.isArray(declared)) {
     const items = Array.isArray(stored) ? (stored as unknown[]) : [];
     return declared.flatMap((item, index) => lost(item, items[index], `${path}[${index}]`));

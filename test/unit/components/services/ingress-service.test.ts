@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { IngressService } from "../../../../components/services/ingress-service";
 import { ingressAnnouncers, ingressTarget } from "../../../../components/services/ingress-target";
+import { configMaps, services } from "../../../../operations/kinds";
+import { recordIngressService } from "../../../../operations/load-balancer/record-ingress-service";
 import type { Recording } from "../../../../rehearsal/record";
 import { environment } from "../../../support/environment";
 import {
   changePods,
   lbHome,
+  liveService,
   notReady,
   recordOn,
   updateOf,
@@ -39,6 +42,8 @@ function update(way: Way): Promise<Recording> {
 
 const request = (input: object) => ({ secret: { version: 1, access: { kubernetes: { kubeconfig } }, input } });
 const name = { namespace: "ingress-nginx", service: "ingress-nginx" };
+/** Of the pretend home's Service. */
+const uid = "00000000-0000-4000-8000-000000000008";
 
 function answers(clients: LbHome, after: readonly string[]): Summary {
   return {
@@ -65,11 +70,11 @@ const recorded: Summary = {
   provider: "operations",
   inputs: {
     create: "operations/run record-ingress-service",
-    update: "operations/run keep",
+    update: "operations/run record-ingress-service",
     delete: "operations/run restore-ingress-service",
-    stdin: request(name),
+    stdin: request({ ...name, uid }),
     logging: "stderr",
-    addPreviousOutputInEnv: true,
+    addPreviousOutputInEnv: false,
   },
   options: { deleteBeforeReplace: true },
 };
@@ -120,7 +125,7 @@ const byRancher = { "workloadID_ingress-nginx": "true" };
 const norman = { "cattle.io/creator": "norman" };
 const workload = { "field.cattle.io/targetWorkloadIds": '["daemonset:ingress-nginx:nginx-ingress-controller"]' };
 const noop = "workload.cattle.io/targetWorkloadIdNoop";
-const force = { "pulumi.com/patchForce": "true" };
+const force = { "pulumi.com/patchForce": "true", "home-cluster/taken-over": uid };
 const takenOver = {
   after: ["ingress-own-record"],
   options: { retainOnDelete: true, importId: "ingress-nginx/ingress-nginx" },
@@ -268,30 +273,49 @@ describe("IngressService (mock runtime: does not prove that a Service is reached
   });
 
   describe("updates of its Commands", () => {
-    const changes: readonly [string, unknown][] = [
-      ["namespace", "another"],
-      ["service", "another"],
-    ];
-    for (const [key, value] of changes) {
-      it(`the record: a changed ${key} records nothing and touches nothing; the result stays`, async () => {
-        const clients = await lbHome(ways["rke1, existing, selector app"]());
-        const [, record] = resources(await update("rke1, existing, selector app"));
+    const existing = "rke1, existing, selector app";
+
+    /** The home after its Service was recorded, and what the record's Command answered. */
+    async function recordedHome(): Promise<{ clients: LbHome; record: Summary | undefined; first: object }> {
+      const clients = await lbHome(ways[existing]());
+      const [, record] = resources(await update(existing));
+      return { clients, record, first: await recordIngressService.run({ ...name, uid }, clients) };
+    }
+
+    for (const key of ["namespace", "service"]) {
+      it(`the record: a changed ${key} is refused and touches nothing`, async () => {
+        const { clients, record } = await recordedHome();
         const before = structuredClone(clients.home.kubernetes.objects);
-        const previous = { service: "ingress-nginx", original: { type: "NodePort" } };
-        const result = await updateOf(clients, record, ({ input }) => void (input[key] = value), previous);
-        assert.deepEqual(result, previous);
+        await assert.rejects(
+          updateOf(clients, record, ({ input }) => void (input[key] = "another"), {}),
+          /does not exist/,
+        );
         assert.deepEqual(clients.home.kubernetes.objects, before);
       });
     }
 
-    it("the record: a new kubeconfig records nothing and touches nothing", async () => {
-      const clients = await lbHome(ways["rke1, existing, selector app"]());
-      const [, record] = resources(await update("rke1, existing, selector app"));
+    it("the record: another uid, or a new kubeconfig, of the same Service records nothing; the result stays", async () => {
+      const { clients, record, first } = await recordedHome();
       const before = structuredClone(clients.home.kubernetes.objects);
-      const change = ({ access }: { access: { kubernetes?: { kubeconfig: string } } }) =>
-        void (access.kubernetes = { kubeconfig: "another" });
-      assert.deepEqual(await updateOf(clients, record, change, { original: {} }), { original: {} });
+      type Change = Parameters<typeof updateOf>[2];
+      const other: Change = ({ input }) => void (input.uid = "another");
+      const renewed: Change = ({ access }) => void (access.kubernetes = { kubeconfig: "another" });
+      for (const change of [other, renewed]) assert.deepEqual(await updateOf(clients, record, change, {}), first);
       assert.deepEqual(clients.home.kubernetes.objects, before);
+    });
+
+    it("a Service that was made anew is another annotation and another record, both in one update", async () => {
+      const { clients } = await recordedHome();
+      const old = await liveService(clients);
+      await clients.kubernetes.remove(services, name.service, name.namespace);
+      const made = await clients.kubernetes.create({ ...old, metadata: { ...old?.metadata, uid: "anew" } });
+      const [, record, taken] = resources(await up(clients));
+      assert.deepEqual((record?.inputs as { stdin: object }).stdin, request({ ...name, uid: made.metadata?.uid }));
+      const { metadata } = taken?.inputs as { metadata: { annotations: Record<string, string> } };
+      assert.equal(metadata.annotations["home-cluster/taken-over"], made.metadata?.uid);
+      await updateOf(clients, record, () => undefined, {});
+      const map = await clients.kubernetes.read(configMaps, "home-cluster-ingress-service", name.namespace);
+      assert.match(map?.data?.original ?? "", new RegExp(`"uid": "${made.metadata?.uid}"`));
     });
 
     const settings: readonly [string, unknown, RegExp][] = [

@@ -82,4 +82,17 @@ describe("check-ingress-chart (pretend API server; the forms are those of rke2's
     await clients.kubernetes.patch(helmChartConfigs, "rke2-traefik", { metadata: { labels } }, "kube-system");
     assert.equal((await checkIngressChart.run(traefik, clients)).chart, "rke2-traefik");
   });
+
+  it("refuses its own once a manifest on the servers writes it, too", async () => {
+    const clients = await lbHome(ways["rke2, traefik"]());
+    const annotations = { "objectset.rio.cattle.io/owner-name": "managed-chart-config" };
+    const labels = { "home-cluster/address": "ingress" };
+    const metadata = { name: "rke2-traefik", namespace: "kube-system", labels, annotations };
+    await clients.kubernetes.create({ ...helmChartConfigs, metadata });
+    const { parts } = await refused(
+      checkIngressChart.run(traefik, clients),
+      /^HelmChartConfig kube-system\/rke2-traefik: Addon managed-chart-config writes it, too$/,
+    );
+    assert.match(parts.next, /take it out of its source, delete it, then run it again/);
+  });
 });

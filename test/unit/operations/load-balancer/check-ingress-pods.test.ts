@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import type { V1Pod, V1Service } from "@kubernetes/client-node";
+import type { Environment } from "../../../../environment/schema";
+import { ApiRefusal } from "../../../../operations/clients";
 import { pods, services } from "../../../../operations/kinds";
 import { checkIngressPods } from "../../../../operations/load-balancer/check-ingress-pods";
 import type { IngressInput } from "../../../../operations/load-balancer/ingress-input";
@@ -19,7 +21,10 @@ const home = ways["rke1, existing, selector app"];
 const created = ways["rke1, created, selector app"];
 const ours = { "home-cluster/address": "ingress" };
 
-function check(clients: LbHome, change: Partial<IngressInput> = {}): Promise<{ namespace: string; service: string }> {
+function check(
+  clients: LbHome,
+  change: Partial<IngressInput> = {},
+): Promise<{ namespace: string; service: string; uid: string }> {
   return checkIngressPods.run({ ...clients.input, ...change }, clients);
 }
 
@@ -42,8 +47,10 @@ describe("check-ingress-pods (pretend API server: does not prove that a request 
     it(`${way}: passes with ready pods on nodes that have a card, and changes nothing`, async () => {
       const clients = await lbHome(ways[way]());
       const before = structuredClone(clients.home.kubernetes.objects);
-      const { namespace, service } = clients.input;
-      assert.deepEqual(await check(clients), { namespace, service });
+      const { namespace, service, origin } = clients.input;
+      const live = await clients.kubernetes.read(services, service, namespace);
+      const uid = origin === "existing" ? live?.metadata?.uid : "";
+      assert.deepEqual(await check(clients), { namespace, service, uid });
       assert.deepEqual(clients.home.kubernetes.objects, before);
     });
 
@@ -276,6 +283,67 @@ describe("check-ingress-pods (pretend API server: does not prove that a request 
         ...otherService("ingress-nginx", { spec: { ports: [{ port: 1, nodePort: 30176 }] } }),
       });
       await refused(clients, /^Service default\/ingress-nginx: has the node port 30176$/);
+    });
+
+    describe("ports that the API server holds for nobody", () => {
+      const held = (port: string): string =>
+        `Internal error occurred: failed to allocate requested HealthCheck NodePort ${port}: provided port is already allocated`;
+
+      /** The home, with what its API server says of a Service that is only tried. */
+      async function saying(file: Environment, error: Error): Promise<[LbHome, object[]]> {
+        const clients = await lbHome(file);
+        const tried: object[] = [];
+        const kubernetes = Object.create(clients.kubernetes) as typeof clients.kubernetes;
+        kubernetes.create = (object, options) => {
+          assert.deepEqual(options, { dryRun: true });
+          tried.push((object as V1Service).spec ?? {});
+          return Promise.reject(error);
+        };
+        return [{ ...clients, kubernetes }, tried];
+      }
+
+      it("are refused, with the server's words and when they are free again", async () => {
+        const [clients, tried] = await saying(home(), new ApiRefusal(500, "InternalError", held("31431")));
+        const { parts } = await refused(clients, /no Service has all of the ports 31431, and the API server/);
+        assert.match(parts.why, /HealthCheck NodePort 31431: provided port is already allocated/);
+        assert.match(parts.next, /in ten minutes/);
+        // Those that the Service has already are not asked for.
+        assert.deepEqual(tried, [
+          {
+            type: "LoadBalancer",
+            externalTrafficPolicy: "Local",
+            healthCheckNodePort: 31431,
+            ports: [{ name: "port-0", port: 80 }],
+          },
+        ]);
+      });
+
+      it("are all asked for where there is no Service yet", async () => {
+        const [clients, tried] = await saying(created(), new ApiRefusal(422, "Invalid", held("30176")));
+        await refused(clients, /no Service has all of the ports 30176, 32182, 31431/);
+        const ports = [
+          { name: "port-0", port: 80, nodePort: 30176 },
+          { name: "port-1", port: 81, nodePort: 32182 },
+        ];
+        assert.deepEqual(tried, [
+          { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 31431, ports },
+        ]);
+      });
+
+      it("are not asked for where the Service has them all, or none is declared beside its own", async () => {
+        const [clients, tried] = await saying(home(), new ApiRefusal(500, "InternalError", held("31431")));
+        await check(clients, { healthCheckNodePort: undefined });
+        await patchService(clients, { spec: { healthCheckNodePort: 31431 } });
+        await check(clients);
+        assert.deepEqual(tried, []);
+      });
+
+      it("are the only thing that counts of what the server says of such a Service", async () => {
+        const [quota] = await saying(home(), new ApiRefusal(403, "Forbidden", "exceeded quota"));
+        await check(quota);
+        const [broken] = await saying(home(), new TypeError("a bug"));
+        await assert.rejects(check(broken), /a bug/);
+      });
     });
 
     it("refuses while K3s's own load balancer answers for the Service", async () => {

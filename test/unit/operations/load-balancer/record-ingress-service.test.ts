@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { V1ConfigMap, V1Service } from "@kubernetes/client-node";
+import type { V1ConfigMap, V1ManagedFieldsEntry, V1Service } from "@kubernetes/client-node";
 import { ownMetadata, ownSpec } from "../../../../components/services/ingress-own-service";
 import { ingressTarget } from "../../../../components/services/ingress-target";
 import { ApiRefusal, type Clients } from "../../../../operations/clients";
@@ -10,7 +10,7 @@ import {
 } from "../../../../operations/load-balancer/record-ingress-service";
 import { originalOf, withOriginal } from "../../../../operations/load-balancer/service-record";
 import { Refusal } from "../../../../operations/refusal";
-import { lbHome, liveService, ways, type LbHome, type Way } from "../../../support/load-balancer";
+import { lbHome, liveService, otherService, ways, type LbHome, type Way } from "../../../support/load-balancer";
 
 const name = { namespace: "ingress-nginx", service: "ingress-nginx" };
 const recordName = "home-cluster-ingress-service";
@@ -113,6 +113,22 @@ describe("record-ingress-service (pretend API server: does not prove what a real
     assert.equal(record.uid, (await liveService(clients))?.metadata?.uid);
     assert.deepEqual(Object.entries(record.spec)[0], ["type", "ClusterIP"]);
     assert.match(clients.lines.join(), /of an earlier Service/);
+  });
+
+  it("does not give up the record of a Service that is taken over for another one, as after a change of the name", async () => {
+    const clients = await lbHome(ways["rke1, existing, selector app"]());
+    await recordIngressService.run(name, clients);
+    const record = await recordOf(clients);
+    await clients.kubernetes.create<V1Service>({
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "another", namespace: name.namespace },
+      spec: { type: "NodePort" },
+    });
+    const { parts } = await refusal(recordIngressService.run({ ...name, service: "another" }, clients));
+    assert.match(parts.what, /Service ingress-nginx\/ingress-nginx is taken over/);
+    assert.match(parts.next, /name back to ingress-nginx/);
+    assert.deepEqual(await recordOf(clients), record);
   });
 
   it("refuses a Service that is not there", async () => {
@@ -229,6 +245,71 @@ describe("restore-ingress-service (pretend API server: does not prove what a rea
     assert.equal(await recordOf(clients), undefined);
   });
 
+  it("another Service of the same name is said to be another, also where it does not look like ours", async () => {
+    const clients = await lbHome(ways["rke1, existing, selector app"]());
+    await recordIngressService.run(name, clients);
+    const old = await liveService(clients);
+    await clients.kubernetes.remove(services, name.service, name.namespace);
+    await clients.kubernetes.create<V1Service>({ ...old, metadata: { ...old?.metadata, uid: "another" } });
+    assert.equal((await restoreIngressService.run(name, clients)).restored, "is another one by now, left alone");
+    assert.equal(await recordOf(clients), undefined);
+  });
+
+  it("takes our fields' owner off, and nobody else", () => {
+    const entry = (manager: string, operation: string, labels?: object): V1ManagedFieldsEntry => ({
+      manager,
+      operation,
+      ...(labels && { fieldsV1: { "f:metadata": { "f:labels": labels } } }),
+    });
+    const mark = { "f:home-cluster/address": {} };
+    const others = [entry("rancher", "Update", mark), entry("argocd", "Apply", { "f:x": {} }), entry("x", "Apply")];
+    const managedFields = [entry("pulumi-kubernetes-1", "Apply", mark), ...others];
+    const put = withOriginal({ metadata: { managedFields } }, originalOf({}));
+    assert.deepEqual(put.metadata?.managedFields, others);
+  });
+
+  describe("a port that the API server does not give back", () => {
+    const taken = new ApiRefusal(422, "Invalid", "spec.ports[0].nodePort: provided port is already allocated");
+
+    /** Taken over, and a server that says so to the first tries. */
+    async function refusing(tries: number): Promise<LbHome> {
+      const clients = await lbHome(ways["rke1, existing, selector app"]());
+      await recordIngressService.run(name, clients);
+      await takeOver(clients);
+      const kubernetes = Object.create(clients.kubernetes) as typeof clients.kubernetes;
+      let tried = 0;
+      kubernetes.replace = (object) => (tried++ < tries ? Promise.reject(taken) : clients.kubernetes.replace(object));
+      return { ...clients, kubernetes };
+    }
+
+    it("is waited for where nobody has it", async () => {
+      const clients = await refusing(300);
+      const start = clients.clock.now();
+      assert.equal((await restoreIngressService.run(name, clients)).restored, "is what it was before");
+      assert.equal(clients.clock.now() - start, 600_000);
+      assert.match(
+        (await refusal(restoreIngressService.run(name, await refusing(9999)))).parts.why,
+        /still holds a node/,
+      );
+    });
+
+    const holders: readonly [string, V1Service["spec"]][] = [
+      ["a node port", { ports: [{ port: 1, nodePort: 32182 }] }],
+      ["its health check port", { healthCheckNodePort: 30176 }],
+    ];
+    for (const [what, spec] of holders) {
+      it(`is refused at once where another Service has it by now as ${what}; the record stays`, async () => {
+        const clients = await refusing(1);
+        await clients.kubernetes.create(otherService("bare", {}));
+        await clients.kubernetes.create(otherService("web", { spec }));
+        const { parts } = await refusal(restoreIngressService.run(name, clients));
+        assert.match(parts.what, /^Service default\/web: has the node port (32182|30176)$/);
+        assert.match(parts.next, /edit service web`: give it another one, then `pulumi destroy` again/);
+        assert.ok(await recordOf(clients));
+      });
+    }
+  });
+
   it("another Service of the same name is left alone", async () => {
     const clients = await lbHome(ways["rke1, existing, selector app"]());
     await recordIngressService.run(name, clients);
@@ -271,7 +352,7 @@ describe("restore-ingress-service (pretend API server: does not prove what a rea
     assert.equal(after?.metadata?.annotations?.["field.cattle.io/publicEndpoints"], "[2]");
   });
 
-  it("gives up after a minute of conflicts, keeps the record, and shows any other error at once", async () => {
+  it("gives up after a quarter of an hour of conflicts, keeps the record, and shows any other error at once", async () => {
     const clients = await lbHome(ways["rke1, existing, selector app"]());
     await recordIngressService.run(name, clients);
     await takeOver(clients);
@@ -284,8 +365,8 @@ describe("restore-ingress-service (pretend API server: does not prove what a rea
     const conflict = new ApiRefusal(409, "Conflict", "the object has been modified");
     const { parts } = await refusal(restoreIngressService.run(name, failing(conflict)));
     assert.match(parts.why, /the object has been modified/);
-    assert.equal(clients.clock.now() - start, 60_000);
-    const invalid = new ApiRefusal(422, "Invalid", "spec.ports[0].nodePort: provided port is already allocated");
+    assert.equal(clients.clock.now() - start, 900_000);
+    const invalid = new ApiRefusal(422, "Invalid", "spec.ports[0].name: Required value");
     await assert.rejects(restoreIngressService.run(name, failing(invalid)), invalid);
     assert.ok(await recordOf(clients));
   });
