@@ -42,6 +42,9 @@ export const operations: Operations = {
   "observe-consumers": async () => (await import("./volumes/observe-consumers.ts")).observeConsumers,
   "conclude-copy": async () => (await import("./volumes/conclude-copy.ts")).concludeCopy,
 
+  "cordon-without-longhorn": async () => (await import("./cluster/without-longhorn.ts")).cordonWithoutLonghorn,
+  "uncordon-without-longhorn": async () => (await import("./cluster/without-longhorn.ts")).uncordonWithoutLonghorn,
+
   "record-old-node": async () => (await import("./rancheros/record-old-node.ts")).recordOldNode,
   "retire-old-node": async () => (await import("./rancheros/retire-old-node.ts")).retireOldNode,
   leave: async () => (await import("./rancheros/leave.ts")).leave,

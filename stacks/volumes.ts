@@ -1,5 +1,6 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import { MigrationScripts } from "../components/volumes/migration-scripts";
+import { NodesWithoutLonghorn, pastCopy } from "../components/volumes/nodes-without-longhorn";
 import { VolumeMigration } from "../components/volumes/volume-migration";
 import { newClaimName, volumeName } from "../environment/volume-name";
 import { ask } from "../operations/declare";
@@ -39,6 +40,18 @@ export async function volumes(context: Context): Promise<Declared<VolumesOutputs
   const dependsOn = [ledgers];
   const namespaces = file.volumes.map(({ namespace }) => namespace);
   const scripts = new MigrationScripts("scripts", { namespaces }, { providers, dependsOn });
+  const moving = file.volumes.filter(pastCopy);
+  // Before the first cutover, and for as long as there is one. Volumes that are only copied do not wait for it.
+  const closed =
+    moving.length === 0
+      ? []
+      : [
+          new NodesWithoutLonghorn(
+            "nodes-without-longhorn",
+            { volumes: moving, access: ways },
+            { providers, dependsOn },
+          ),
+        ];
   const migrations = new Map(
     file.volumes.map((volume) => {
       const name = volumeName(volume, file.volumes);
@@ -49,7 +62,8 @@ export async function volumes(context: Context): Promise<Declared<VolumesOutputs
         scripts: scripts.in(volume.namespace),
         access: ways,
       };
-      return [name, new VolumeMigration(name, args, { providers, dependsOn })];
+      const after = pastCopy(volume) ? [...dependsOn, ...closed] : dependsOn;
+      return [name, new VolumeMigration(name, args, { providers, dependsOn: after })];
     }),
   );
   // Read again behind every verdict: what the first read found is what was there before this update.

@@ -5,6 +5,12 @@ import { nodes } from "../kinds";
 /** Says that we cordoned the Node, and for what: what anybody else cordoned is not ours to open again. */
 const cordonAnnotation = "home-cluster/cordoned-for";
 
+/**
+ * What a node is cordoned for: `leave` and `restart` for as long as those take; `longhorn` because volumes of Longhorn cannot be attached there, for as long as
+ * the volumes layer says so (without-longhorn.ts).
+ */
+export type Purpose = "leave" | "restart" | "longhorn";
+
 /** What we cordoned the Node for; undefined when we did not. */
 export function cordonedFor(node: V1Node | undefined): string | undefined {
   return node?.metadata?.annotations?.[cordonAnnotation];
@@ -14,7 +20,7 @@ export function cordonedFor(node: V1Node | undefined): string | undefined {
 export async function cordon(
   { kubernetes, log }: Pick<Clients, "kubernetes" | "log">,
   name: string,
-  purpose: "leave" | "restart" = "leave",
+  purpose: Purpose = "leave",
 ): Promise<void> {
   const node = await kubernetes.read(nodes, name);
   if (!node || node.spec?.unschedulable) return;
@@ -26,10 +32,15 @@ export async function cordon(
   log(`${name}: cordoned`);
 }
 
-/** Takes our own cordon back. */
-export async function uncordon({ kubernetes, log }: Pick<Clients, "kubernetes" | "log">, name: string): Promise<void> {
+/** Takes a cordon of ours back. Not one for Longhorn unless asked for it: a leave or a restart that is given up did not make it. */
+export async function uncordon(
+  { kubernetes, log }: Pick<Clients, "kubernetes" | "log">,
+  name: string,
+  purposes: readonly Purpose[] = ["leave", "restart"],
+): Promise<void> {
   const node = await kubernetes.read(nodes, name);
-  if (cordonedFor(node) === undefined) return;
+  const purpose = cordonedFor(node);
+  if (!purposes.some((one) => one === purpose)) return;
   await kubernetes.patch(nodes, name, {
     metadata: { annotations: { [cordonAnnotation]: null } },
     spec: { unschedulable: null },

@@ -16,6 +16,11 @@ export interface ControlPlaneOptions {
    * Service `kubernetes` leads to. Default: none, and that Service leads nowhere.
    */
   readonly address?: string;
+  /**
+   * The API server calls webhooks at the addresses of their Service's endpoints, and not at the Service's own, which no kube-proxy leads anywhere here. Default
+   * false, as in the distributions.
+   */
+  readonly callsEndpoints?: boolean;
 }
 
 export type Minor = "oldest" | "newest";
@@ -75,6 +80,7 @@ export class ControlPlane {
     /** Of loopback, all that this control plane listens on. */
     readonly ports: Readonly<Record<"api" | "etcd" | "etcdPeer" | "controllers" | "scheduler" | "kwok", number>>,
     private readonly address: string | undefined,
+    private readonly callsEndpoints: boolean,
   ) {
     this.server = `https://127.0.0.1:${ports.api}`;
     this.kubeconfig = this.kubeconfigOf("operator", operator);
@@ -82,7 +88,11 @@ export class ControlPlane {
   }
 
   /** Ready when it returns: the API server says so, pods can be created, and every part runs. The error names the part that did not start, with its last words. */
-  static async start({ minor = "newest", address }: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  static async start({
+    minor = "newest",
+    address,
+    callsEndpoints = false,
+  }: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const { name, version } = kubernetesModules()[minor];
     const folder = mkdtempSync(join(tmpdir(), `control-plane-${minor}-`));
     for (const part of ["logs", "tls"]) mkdirSync(join(folder, part));
@@ -90,7 +100,7 @@ export class ControlPlane {
     const ports = { api, etcd, etcdPeer, controllers, scheduler, kwok };
     const authority = new Authority(join(folder, "tls"));
     const operator = authority.client("operator", ["system:masters"]);
-    const plane = new ControlPlane(version, name, folder, authority, operator, ports, address);
+    const plane = new ControlPlane(version, name, folder, authority, operator, ports, address, callsEndpoints);
     try {
       await plane.startParts();
       return plane;
@@ -131,6 +141,12 @@ export class ControlPlane {
   /** A file of this run. */
   file(name: string): string {
     return join(this.folder, name);
+  }
+
+  /** A folder of this run, empty. */
+  folderOf(name: string): string {
+    mkdirSync(this.file(name));
+    return this.file(name);
   }
 
   /** Starts a further program of the lab, which ends with the others. `name` is that of its log. */
@@ -210,6 +226,7 @@ export class ControlPlane {
       // PodSecurity is among the defaults of both releases, and named so that it stays on.
       "--enable-admission-plugins=NodeRestriction,PodSecurity",
       `--service-cluster-ip-range=${serviceRange}`,
+      ...(this.callsEndpoints ? ["--enable-aggregator-routing=true"] : []),
       ...[`--service-account-issuer=${issuer}`, `--service-account-key-file=${this.file("tls/accounts.pub")}`],
       `--service-account-signing-key-file=${this.file("tls/accounts.key")}`,
       "--allow-privileged=true",

@@ -22,6 +22,8 @@ interface Options {
   readonly file?: Environment;
   /** Fails the resource of this name. */
   readonly fail?: string;
+  /** Answers the reading of the ledgers instead of the operation. */
+  readonly ledgers?: object;
   /** What the services layer has put out; default its class. */
   readonly outputs?: Record<string, unknown>;
 }
@@ -43,6 +45,7 @@ async function up(at: MigrationHome, options: Options = {}): Promise<Recording> 
       call: async (token, args) => {
         assert.equal(token, "command:local:run");
         const verb = String(args.command).replace("operations/run ", "");
+        if (options.ledgers) return { stdout: JSON.stringify(options.ledgers), stderr: "" };
         return { stdout: await dispatch(verb, String(reveal(args.stdin)), () => at.clients), stderr: "" };
       },
       answer: async (registration) => {
@@ -173,6 +176,35 @@ describe("stacks/volumes (does not prove that one provider takes over what exist
     assert.equal(recording.error, undefined);
     assert.deepEqual(names(recording), ["ledgers", "scripts"]);
     assert.deepEqual(recording.outputs, { volumes: {} });
+  });
+
+  describe("nodes without Longhorn", () => {
+    /** What the program does at a stage whose operations are not there yet. */
+    const past = (claim: string): Environment => ({
+      ...home,
+      volumes: home.volumes.map((volume) =>
+        volume.claim === claim ? Object.assign({}, volume, { stage: "cutover" }) : volume,
+      ),
+    });
+    const closing = (recording: Recording) =>
+      summaries(recording).filter(({ name }) => name.startsWith("nodes-without-longhorn"));
+
+    it("are left alone while every volume is only copied", async () => assert.deepEqual(closing(await up(at)), []));
+
+    it("are cordoned before anything of a volume that is past its copy, and no other volume waits for that", async () => {
+      const recording = await up(at, { preview: true, file: past(ref.claim), ledgers: { volumes: [] } });
+      assert.equal(recording.error, undefined);
+      const [component, cordon, ...more] = closing(recording);
+      assert.deepEqual(
+        [component?.type, cordon?.name, cordon?.provider, cordon?.after, more],
+        ["home-cluster:volumes:NodesWithoutLonghorn", "nodes-without-longhorn-cordon", "operations", ["ledgers"], []],
+      );
+      const waiting = summaries(recording).filter(({ after = [] }) => after.includes("nodes-without-longhorn-cordon"));
+      assert.deepEqual(
+        waiting.map(({ name }) => name),
+        [ref.claim, `${ref.claim}-prepare`],
+      );
+    });
   });
 
   describe("gates", () => {
