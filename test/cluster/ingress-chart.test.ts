@@ -155,7 +155,15 @@ for (const minor of minors) {
     function clientsOf(kubernetes: KubernetesApi): Clients {
       const untouched = new Proxy({}, { get: () => assert.fail("only the cluster may be asked") }) as never;
       const clock = { now: () => Date.now(), sleep: () => assert.fail("there is nothing to wait for") };
-      return { kubernetes, clock, log: () => undefined, proxmox: untouched, rancher: untouched, ssh: untouched };
+      return {
+        kubernetes,
+        clock,
+        log: () => undefined,
+        proxmox: untouched,
+        rancher: untouched,
+        ssh: untouched,
+        network: untouched,
+      };
     }
 
     /** As the distribution installs it: RKE2 names the archive in an annotation, K3s in the spec. */

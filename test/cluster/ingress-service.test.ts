@@ -536,7 +536,7 @@ for (const minor of minors) {
     function clientsOf(kubernetes: KubernetesApi, clock: Clients["clock"] = quick): Clients {
       const untouched = new Proxy({}, { get: () => assert.fail("only the cluster may be asked") }) as never;
       const log = (line: string): void => void lines.push(line);
-      return { kubernetes, clock, log, proxmox: untouched, rancher: untouched, ssh: untouched };
+      return { kubernetes, clock, log, proxmox: untouched, rancher: untouched, ssh: untouched, network: untouched };
     }
 
     async function check(change: Partial<IngressInput> = {}): Promise<unknown> {
