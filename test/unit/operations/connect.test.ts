@@ -65,7 +65,10 @@ describe("operations/connect (does not prove that any system answers)", () => {
     const { network } = await connect(access, []);
     assert.deepEqual(await network.addressesOf("127.0.0.2"), ["127.0.0.2"]);
     assert.deepEqual(await network.addressesOf("[::1]"), ["::1"]);
-    assert.equal((await network.addressesOf("localhost")).some((one) => ["127.0.0.1", "::1"].includes(one)), true);
+    assert.equal(
+      (await network.addressesOf("localhost")).some((one) => ["127.0.0.1", "::1"].includes(one)),
+      true,
+    );
     // Too long to be asked for: nothing of a test leaves the machine.
     assert.deepEqual(await network.addressesOf("x".repeat(300)), []);
   });
