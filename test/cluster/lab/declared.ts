@@ -10,9 +10,7 @@ import { reveal } from "../../../rehearsal/record";
 import { lbHome, recordOn } from "../../support/load-balancer";
 import { homeWithMachine, run, ways } from "../../support/nodes";
 import { kubernetesAccess, resources } from "../../support/services";
-
-/** As the program names it. */
-export const metallbNamespace = "metallb-system";
+import { metallbNamespace } from "./metallb";
 
 /** What the program declares for MetalLB's pools and the ingress controller's address, as the API server gets it. */
 export interface Declared {
