@@ -75,11 +75,26 @@ export const restoreIngressService = defineOperation({
       },
       () => putBack(clients, { namespace, service: name }, record?.original),
     );
-    if (record) await kubernetes.remove(configMaps, recordName, namespace, { uid: record.map.metadata?.uid ?? "" });
+    if (record) await forget(clients, namespace, record.map.metadata?.uid ?? "");
     log(`Service ${namespace}/${name}: ${restored}`);
     return { service: name, restored };
   },
 });
+
+/** Returns when the record is gone: until the server's garbage collection has finished with it, the next take-over would read it as a record that stands. */
+async function forget({ kubernetes, clock }: Clients, namespace: string, uid: string): Promise<void> {
+  await kubernetes.remove(configMaps, recordName, namespace, { uid });
+  await waitFor(
+    clock,
+    {
+      what: `ConfigMap ${namespace}/${recordName}: its removal`,
+      timeoutSeconds: 120,
+      everySeconds: 1,
+      next: "`pulumi destroy` again",
+    },
+    async () => ((await kubernetes.read(configMaps, recordName, namespace))?.metadata?.uid === uid ? undefined : true),
+  );
+}
 
 /** Another Service of the namespace that is taken over: there is one record, and it is that one's. */
 async function refuseSecond(kubernetes: KubernetesApi, namespace: string, name: string, uid: string): Promise<void> {

@@ -236,6 +236,22 @@ describe("restore-ingress-service (pretend API server: does not prove what a rea
     assert.equal(await recordOf(clients), undefined);
   });
 
+  it("waits until the record is gone, which the server's garbage collection takes its time with", async () => {
+    const clients = await lbHome(ways["rke1, existing, selector app"]());
+    await recordIngressService.run(name, clients);
+    const { kubernetes } = clients;
+    const [read, remove] = [kubernetes.read.bind(kubernetes), kubernetes.remove.bind(kubernetes)];
+    let reads = Infinity;
+    kubernetes.remove = () => Promise.resolve(void (reads = 0));
+    kubernetes.read = async (kind, one, namespace) => {
+      if (++reads === 3) await remove(configMaps, recordName, name.namespace);
+      return read(kind, one, namespace);
+    };
+    await restoreIngressService.run(name, clients);
+    assert.equal(reads, 3);
+    assert.equal(await recordOf(clients), undefined);
+  });
+
   it("a Service that is gone is not made again; the record goes", async () => {
     const clients = await lbHome(ways["rke1, existing, selector app"]());
     await recordIngressService.run(name, clients);
