@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
-import { utils } from "ssh2";
 import { sshClient } from "../../../operations/clients/ssh";
 import { systemClock } from "../../../operations/clients/clock";
 import { buildHome, uuidOf } from "../../../rehearsal/home/build";
 import type { Vm } from "../../../rehearsal/home/state";
 import { environment } from "../../support/environment";
+import { sshKeys } from "../../support/ssh-keys";
 import { Guests } from "./guests";
 
 describe("guests: our SSH client against Debian's sshd (does not prove what the scripts do: that is the pretend guest's)", () => {
   const home = buildHome(environment("home"));
-  const keys = utils.generateKeyPairSync("ed25519");
+  const keys = sshKeys();
   let guests: Guests;
   const vm: Vm = {
     ...{ vmId: 201, name: "debian-1", host: "pve", status: "running", tags: [], macs: [], protection: false },
@@ -37,7 +37,7 @@ describe("guests: our SSH client against Debian's sshd (does not prove what the 
   });
 
   it("refuses another key, and another user", async () => {
-    const other = sshClient({ privateKey: utils.generateKeyPairSync("ed25519").private }, systemClock);
+    const other = sshClient({ privateKey: sshKeys().private }, systemClock);
     for (const attempt of [other.run(target, "provision", {}), ssh.run({ ...target, user: "root" }, "provision", {})])
       await assert.rejects(attempt, { kind: "unreachable" });
   });

@@ -1,6 +1,5 @@
 import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { utils } from "ssh2";
 import { parseDocument } from "yaml";
 import type { EnvironmentFile } from "../../../environment/schema";
 import type { Layer } from "../../../environment/stack";
@@ -14,6 +13,7 @@ import { SshFailure, type Clients } from "../../../operations/clients";
 import type { Certificate, Logged } from "../../../rehearsal/simulators/server";
 import { environment } from "../../support/environment";
 import { certificates } from "../../support/https";
+import { sshKeys } from "../../support/ssh-keys";
 import { Engine, type Checkout } from "../support";
 import { Guests, type Ended, type ScriptRun } from "./guests";
 import { LabStack } from "./stack";
@@ -78,18 +78,7 @@ export class Lab {
     });
     const cluster = await startCluster(home, { certificate, clock, clusterName: file.cluster.name });
     const engine = new Engine();
-    const lab = new Lab(
-      home,
-      engine,
-      engine.copy(),
-      proxmox,
-      cluster,
-      guests,
-      clients,
-      name,
-      utils.generateKeyPairSync("ed25519"),
-      file,
-    );
+    const lab = new Lab(home, engine, engine.copy(), proxmox, cluster, guests, clients, name, sshKeys(), file);
     writeFileSync(join(engine.folder, "ca.pem"), ca);
     file.proxmox.endpoint = `${proxmox.url}/`;
     file.proxmox.caCertificate = ca;

@@ -8,11 +8,12 @@ import type { Ssh, SshTarget } from "../../../../operations/clients";
 import { sshClient } from "../../../../operations/clients/ssh";
 import { VirtualClock } from "../../../../rehearsal/home/clock";
 import { guestScripts } from "../../../support/nodes";
+import { sshKeys } from "../../../support/ssh-keys";
 
-const host = ssh2.utils.generateKeyPairSync("ed25519");
-const other = ssh2.utils.generateKeyPairSync("ed25519");
-const operator = ssh2.utils.generateKeyPairSync("ed25519");
-const stranger = ssh2.utils.generateKeyPairSync("ed25519");
+const host = sshKeys();
+const other = sshKeys();
+const operator = sshKeys();
+const stranger = sshKeys();
 /** Type and key, without the comment. */
 const publicOf = (pair: { public: string }): string => pair.public.split(" ").slice(0, 2).join(" ");
 const hostKey = publicOf(host);
