@@ -62,8 +62,12 @@ export class OwnService extends pulumi.ComponentResource {
       },
       {
         ...pulumi.mergeOptions({ parent: this, dependsOn: opts?.dependsOn }, { dependsOn: record }),
-        // Taken over in one update, cluster IP and all. May stay in the code afterwards.
-        ...(taken && { import: `${target.namespace}/${service}` }),
+        ...(taken && {
+          // Taken over in one update, cluster IP and all. May stay in the code afterwards.
+          import: `${target.namespace}/${service}`,
+          // What is imported has one and what is declared has none: a change to the provider for which it would replace the Service.
+          ignoreChanges: ["spec.clusterIP"],
+        }),
         // It was there before us, and clients go through it: leaving puts it back (the record's delete), it does not remove it.
         retainOnDelete: taken,
       },

@@ -5,6 +5,7 @@ import { configMaps, services } from "../kinds";
 import { defineOperation } from "../operation";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
+import { withKeptOwners, withOwnNames } from "./field-owners";
 import { isPortTaken } from "./held-ports";
 import { isOurs, recordName } from "./names";
 import { originalOf, readRecord, recordMap, recordMissing, withOriginal, type Original } from "./service-record";
@@ -25,7 +26,8 @@ export const recordIngressService = defineOperation({
   verb: "record-ingress-service",
   needs: ["kubernetes"],
   schema,
-  async run({ namespace, service: name }, { kubernetes, log }) {
+  async run({ namespace, service: name }, clients) {
+    const { kubernetes, log } = clients;
     const live = await kubernetes.read(services, name, namespace);
     if (!live) {
       throw new Refusal({
@@ -36,6 +38,7 @@ export const recordIngressService = defineOperation({
     }
     const record = await readRecord(kubernetes, namespace);
     if (record && record.original.uid === live.metadata?.uid) {
+      if (!isOurs(live)) await keepOwners(clients, namespace, name);
       return { service: name, original: record.original.spec };
     }
     if (isOurs(live)) throw recordMissing(namespace, name);
@@ -50,9 +53,27 @@ export const recordIngressService = defineOperation({
     } else {
       await kubernetes.create(map);
     }
+    await keepOwners(clients, namespace, name);
     return { service: name, original: original.spec };
   },
 });
+
+/** Sees to it that the engine takes nobody's fields off the Service but those that it declares. */
+async function keepOwners({ kubernetes, clock }: Clients, namespace: string, name: string): Promise<void> {
+  const what = `Service ${namespace}/${name}: writing down whose fields are whose`;
+  await waitFor(clock, { what, timeoutSeconds: 60, everySeconds: 1, next: "`pulumi up` again" }, async () => {
+    const live = await kubernetes.read(services, name, namespace);
+    const kept = live && withKeptOwners(live);
+    if (kept) await kubernetes.replace(kept).catch(notYetIfConflict);
+    return true;
+  });
+}
+
+/** Rancher writes on it all the time. */
+function notYetIfConflict(error: unknown): never {
+  if (error instanceof ApiRefusal && error.reason === "Conflict") throw new NotYet(error.message);
+  throw error;
+}
 
 /** Seconds. A port that one of our own tries left held is free again after nine minutes (held-ports.ts); anything else is a matter of seconds. */
 const timeoutSeconds = 900;
@@ -118,16 +139,19 @@ async function putBack(
   if (!live) return "is gone";
   if (original && original.uid !== live.metadata?.uid) return "is another one by now, left alone";
   // Our mark goes with the restoration: without it there is nothing of ours on the Service, and a second run must not undo what was done since.
-  if (!isOurs(live)) return "was put back before";
+  if (!isOurs(live)) {
+    // But for these, where the first update failed.
+    const named = withOwnNames(live);
+    if (named) await kubernetes.replace(named).catch(notYetIfConflict);
+    return "was put back before";
+  }
   if (!original) throw recordMissing(namespace, name);
   try {
     await kubernetes.replace(withOriginal(live, original));
     return "is what it was before";
   } catch (error) {
-    // Rancher writes on it all the time.
-    if (error instanceof ApiRefusal && error.reason === "Conflict") throw new NotYet(error.message);
     if (isPortTaken(error)) await refusePorts(kubernetes, live, original);
-    throw error;
+    return notYetIfConflict(error);
   }
 }
 

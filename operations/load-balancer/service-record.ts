@@ -1,8 +1,9 @@
-import type { V1ConfigMap, V1ManagedFieldsEntry, V1Service } from "@kubernetes/client-node";
+import type { V1ConfigMap, V1Service } from "@kubernetes/client-node";
 import { z } from "zod";
 import type { KubernetesApi } from "../clients";
 import { configMaps } from "../kinds";
 import { Refusal } from "../refusal";
+import { ownersAfterwards } from "./field-owners";
 import {
   addressAnnotation,
   creatorLabel,
@@ -68,23 +69,10 @@ export function withOriginal(service: V1Service, record: Original): V1Service {
       ...service.metadata,
       labels: { ...omit(service.metadata?.labels ?? {}, labels), ...record.labels },
       annotations: { ...omit(service.metadata?.annotations ?? {}, annotations), ...record.annotations },
-      ...(service.metadata?.managedFields && { managedFields: service.metadata.managedFields.filter(isNotOurs) }),
+      ...(service.metadata?.managedFields && { managedFields: ownersAfterwards(service.metadata.managedFields) }),
     },
     spec: { ...omit({ ...service.spec }, specFields), ...record.spec },
   };
-}
-
-/**
- * Not what the engine applied: the server would go on counting it among the owners of all that it named and did not change (ports, for instance), and refuse
- * them to whoever applies without force.
- */
-function isNotOurs({ operation, fieldsV1 }: V1ManagedFieldsEntry): boolean {
-  const { "f:metadata": { "f:labels": owned = {} } = {} } = (fieldsV1 ?? {}) as OwnedLabels;
-  return operation !== "Apply" || !Object.keys(ingressLabels).some((label) => `f:${label}` in owned);
-}
-
-interface OwnedLabels {
-  readonly "f:metadata"?: { readonly "f:labels"?: object };
 }
 
 /** The record that stands beside a Service; undefined when none does. */

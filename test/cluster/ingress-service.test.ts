@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { V1ConfigMap, V1Pod, V1Service } from "@kubernetes/client-node";
-import { parse } from "yaml";
+import type { V1ConfigMap, V1Service } from "@kubernetes/client-node";
 import type { Environment } from "../../environment/schema";
 import { ApiRefusal, type Clients, type KubernetesApi } from "../../operations/clients";
 import { kubernetesClient } from "../../operations/clients/kubernetes";
@@ -16,13 +13,13 @@ import { recordName, takenOver } from "../../operations/load-balancer/names";
 import { Refusal } from "../../operations/refusal";
 import { reveal, type Registration } from "../../rehearsal/record";
 import { verbOf } from "../../rehearsal/verb";
-import { root } from "../support/environment";
 import { inputOf } from "../support/load-balancer";
 import { ApiClient } from "./lab/api-client";
 import { fileOf, recordingOf, type Combination } from "./lab/combinations";
 import { ControlPlane, minors } from "./lab/control-plane";
+import { byPath, changes, documentedRecord, foreignService, podOn, service, setPods, text } from "./lab/ingress";
 import { declaredFields, ownedBy, owners } from "./lab/managed-fields";
-import { addNodes, readiness, readyPods, setPodReady } from "./lab/nodes";
+import { addNodes, setPodReady } from "./lab/nodes";
 import { until } from "./lab/processes";
 import { objectOf, Provider, type Write } from "./lab/provider";
 import { Others, rancherService, rewritten } from "./lab/rancher";
@@ -41,7 +38,6 @@ const variants = {
 type Variant = keyof typeof variants;
 const name = "ingress-nginx";
 const namespace = "ingress-nginx";
-const service = { apiVersion: "v1", kind: "Service", metadata: { name, namespace } };
 const ours = /^pulumi-kubernetes-/;
 
 /** The committed environment, changed to a variant. */
@@ -59,11 +55,7 @@ const variantNames = Object.keys(variants) as Variant[];
 const everywhere = Object.fromEntries(input.announcers.map((node) => [node, true]));
 type Step = "create" | "update" | "delete";
 
-const podLabels: Record<string, string> = { app: "ingress-nginx", "workloadID_ingress-nginx": "true" };
 const hold = "example.org/hold";
-/** What a person has set on the Service, all of which the program sets otherwise. */
-const affinity = { sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: 600 } } };
-
 /** By `changes`: what becomes of Rancher's Service. */
 const always = [
   "+ metadata.labels.home-cluster/address",
@@ -131,22 +123,21 @@ for (const minor of minors) {
     afterEach("nobody writes any more, nothing is left, no part has ended", async () => {
       await others.stop();
       for (const one of await plane.api.list(kinds.services)) {
-        const { name: found = "", namespace: place = "" } = one.metadata ?? {};
-        if (found !== "kubernetes") await removed(kinds.services, found, place);
+        if (one.metadata?.name !== "kubernetes") await others.remove({ ...one, ...kinds.services });
       }
       await removed(kinds.configMaps, recordName, namespace);
       assert.deepEqual(plane.casualties(), []);
     });
 
     describe("taken over from Rancher", () => {
-      before(() => setPods(everywhere));
+      before(() => setPods(plane, everywhere));
 
       for (const variant of variantNames) {
         const { selector, anyHealthPort } = variants[variant];
         const writing = anyHealthPort ? ", while Rancher goes on writing" : "";
 
         it(`${variant}: changes our fields alone, keeps cluster IP and node ports, takes from others what it changes${writing}`, async () => {
-          const before = await foreignService();
+          const before = await foreignService(plane, others, file);
           if (anyHealthPort) await others.keepWriting(service);
           await takeOver(variant);
           if (anyHealthPort) await others.more(3);
@@ -162,7 +153,7 @@ for (const minor of minors) {
       }
 
       it("is applied again without a change, and no drift is found, although Rancher's annotations change", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         await takeOver();
         const first = await live();
         const registration = await declaredFor("by app", first);
@@ -182,7 +173,7 @@ for (const minor of minors) {
       });
 
       it("is told of a port that Kubernetes holds for nobody, after an update that met another write", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         const free = 31777;
         const declared = { ...input, healthCheckNodePort: free };
         await check(declared);
@@ -198,11 +189,11 @@ for (const minor of minors) {
     });
 
     describe("put back on leaving", () => {
-      before(() => setPods(everywhere));
+      before(() => setPods(plane, everywhere));
 
       for (const variant of variantNames.filter((one) => variants[one].anyHealthPort)) {
         it(`${variant}: byte for byte but for what Rancher went on writing, and nothing of ours is left`, async () => {
-          const before = await foreignService();
+          const before = await foreignService(plane, others, file);
           await others.keepWriting(service);
           others.balance(service);
           await takeOver(variant);
@@ -217,11 +208,17 @@ for (const minor of minors) {
           assert.equal(after.metadata?.annotations?.[rewritten[0]], others.last);
           assert.equal(await recordMap(), undefined);
           assert.deepEqual(ownedBy(after, ours), []);
+          assert.deepEqual(ownedBy(after, "kubectl-client-side-apply"), [
+            "metadata.annotations.kubectl.kubernetes.io/last-applied-configuration",
+            "metadata.labels.team",
+          ]);
+          const now = Object.keys(owners(after)).filter((manager) => manager !== "metallb");
+          assert.deepEqual(now, [...Object.keys(owners(before)), "home-cluster"].sort());
         });
       }
 
       it("reads again after each conflict with Rancher, and loses nothing that either wrote", async () => {
-        const before = await foreignService();
+        const before = await foreignService(plane, others, file);
         await takeOver();
         const api = kubernetesClient(plane.kubeconfigFor("leaving", ["system:masters"]));
         let races = 0;
@@ -242,7 +239,7 @@ for (const minor of minors) {
       });
 
       it("comes through while Rancher writes without a pause", async () => {
-        const before = await foreignService();
+        const before = await foreignService(plane, others, file);
         const quiet = "by app, any health check port";
         await others.keepWriting(service, 0);
         await takeOver(quiet);
@@ -252,7 +249,7 @@ for (const minor of minors) {
       });
 
       it("leaves the Service alone whose first update was refused, and takes it over once nothing is in the way", async () => {
-        const before = await foreignService();
+        const before = await foreignService(plane, others, file);
         const freed = { http: 30998, https: 30999 };
         await movePorts(freed);
         await plane.api.create(
@@ -264,11 +261,12 @@ for (const minor of minors) {
         assert.match(refused?.refused ?? "", /provided port is already allocated/);
         assert.equal((await leave()).restored, "was put back before");
         assert.equal(text(await live()), text(original));
+        assert.deepEqual(owners(await live()), owners(original));
         assert.equal(await recordMap(), undefined);
 
         // The same, but the operator removes what was in the way and runs it again instead.
         await command("ingress-own-record", "create");
-        await removed(kinds.services, "other", "default");
+        await others.remove(otherService({ spec: {} }));
         await takeOver();
         assert.deepEqual(portsOf(await live()), file.ingress.nodePorts);
         await leave();
@@ -277,7 +275,7 @@ for (const minor of minors) {
       });
 
       it("puts back where the update was made and its answer was lost, and where it was lost and made again", async () => {
-        const before = await foreignService();
+        const before = await foreignService(plane, others, file);
         // The engine's state knows of the record alone; the Service is ours all the same.
         await takeOver();
         await leave();
@@ -289,7 +287,7 @@ for (const minor of minors) {
       });
 
       it("goes on where it was cut off before the record was gone, and does not undo what was done since", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         await takeOver();
         const cutOff = instead(plane.api, {
           remove: () => Promise.reject(new ApiRefusal(0, "Unreachable", "cut off")),
@@ -304,9 +302,9 @@ for (const minor of minors) {
       });
 
       it("makes no Service that was deleted meanwhile, and forgets it", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         await takeOver();
-        await removed(kinds.services, name, namespace);
+        await others.remove(service);
         await refuses(check(), /Service ingress-nginx\/ingress-nginx: does not exist/, /existing to false/);
         assert.equal((await leave()).restored, "is gone");
         assert.equal(await plane.api.read(kinds.services, name, namespace), undefined);
@@ -316,22 +314,22 @@ for (const minor of minors) {
       it("leaves alone a Service that Rancher made anew, also where it looks like ours", async () => {
         const looks: Record<string, string>[] = [{}, { "home-cluster/address": "ingress" }];
         for (const labels of looks) {
-          await foreignService();
+          await foreignService(plane, others, file);
           await takeOver();
-          await removed(kinds.services, name, namespace);
-          await foreignService(labels);
+          await others.remove(service);
+          await foreignService(plane, others, file, labels);
           const other = await live();
           assert.equal((await leave()).restored, "is another one by now, left alone");
           assert.equal(text(await live()), text(other));
           assert.equal(await recordMap(), undefined);
-          await removed(kinds.services, name, namespace);
+          await others.remove(service);
         }
       });
 
       it("takes over one that Rancher made anew with a record of its own, and puts that one back", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         await takeOver();
-        await removed(kinds.services, name, namespace);
+        await others.remove(service);
         await others.make(rancherService(file));
         const other = await live();
         // As the engine runs the record's update, since the check answers with another Service than the one that was recorded.
@@ -343,7 +341,7 @@ for (const minor of minors) {
       });
 
       it("is refused without the record, before anything is touched, and possible again with one written by the documentation", async () => {
-        const before = await foreignService({}, {});
+        const before = await foreignService(plane, others, file, {}, {});
         await takeOver();
         await removed(kinds.configMaps, recordName, namespace);
         const taken = await live();
@@ -361,24 +359,24 @@ for (const minor of minors) {
     });
 
     describe("a selector without a ready pod is refused before traffic is lost:", () => {
-      beforeEach(() => foreignService());
+      beforeEach(() => foreignService(plane, others, file));
       const nobody = /Service ingress-nginx\/ingress-nginx: no ready pod has the labels app=ingress-nginx$/;
       const again = /kubectl -n ingress-nginx get pods --show-labels -o wide`, and run it again once .* Ready/;
 
       it("no pod at all", async () => {
-        await setPods({});
+        await setPods(plane, {});
         await refuses(check(), nobody, again);
       });
 
       it("pods that are not ready; once they are, it passes", async () => {
-        await setPods({ [withCard]: false });
+        await setPods(plane, { [withCard]: false });
         await refuses(check(), nobody, again);
         await setPodReady(plane.api, podOn(withCard), namespace, true);
         await check();
       });
 
       it("a pod that is on its way out", async () => {
-        await setPods({ [withCard]: true });
+        await setPods(plane, { [withCard]: true });
         await plane.api.patch(kinds.pods, podOn(withCard), { metadata: { finalizers: [hold] } }, namespace);
         await plane.api.remove(kinds.pods, podOn(withCard), namespace);
         try {
@@ -389,29 +387,29 @@ for (const minor of minors) {
       });
 
       it("pods that run only where no card is in the pool's network; with policy Cluster they do", async () => {
-        await setPods(Object.fromEntries(withoutCard.map((node) => [node, true])));
+        await setPods(plane, Object.fromEntries(withoutCard.map((node) => [node, true])));
         const where = `its ready pods run on ${withoutCard.join(", ")}, and none on debian-1, debian-2 or debian-3`;
         await refuses(check(), new RegExp(where), /run it again once one is Ready on debian-1, debian-2 or debian-3/);
         await check({ externalTrafficPolicy: "Cluster" });
       });
 
       it("a selector with a letter wrong", async () => {
-        await setPods({ [withCard]: true });
+        await setPods(plane, { [withCard]: true });
         const wrong = /no ready pod has the labels app=ingress-ngnix/;
         await refuses(check({ selector: { app: "ingress-ngnix" } }), wrong, again);
       });
 
       it("a selector that Rancher would have to label pods for, and does not", async () => {
-        await setPods({ [withCard]: true }, { app: "ingress-nginx" });
+        await setPods(plane, { [withCard]: true }, { app: "ingress-nginx" });
         const selector = { "workloadID_ingress-nginx": "true" };
         await refuses(check({ selector }), /no ready pod has the labels workloadID_ingress-nginx=true/, again);
       });
 
       it("and after the take-over the answer is waited for while they come and go", async () => {
-        await setPods({ [withCard]: true });
+        await setPods(plane, { [withCard]: true });
         await takeOver();
         others.balance(service);
-        await setPods({ [withoutCard[0] ?? ""]: true });
+        await setPods(plane, { [withoutCard[0] ?? ""]: true });
         await refuses(
           ingressAnswers.run(input, clientsOf(plane.api, hurried())),
           /Service ingress-nginx\/ingress-nginx on 192\.168\.40\.5: not within 600 s/,
@@ -422,7 +420,7 @@ for (const minor of minors) {
         const answers = ingressAnswers.run(input, clients).then((result) => ((done = true), result));
         await pause(200);
         assert.equal(done, false);
-        await setPods({ [withoutCard[0] ?? ""]: true, [withCard]: true });
+        await setPods(plane, { [withoutCard[0] ?? ""]: true, [withCard]: true });
         assert.deepEqual(await answers, { address: "192.168.40.5" });
       });
 
@@ -437,10 +435,10 @@ for (const minor of minors) {
     });
 
     describe("what the server would refuse is told before it is tried:", () => {
-      before(() => setPods({ [withCard]: true }));
+      before(() => setPods(plane, { [withCard]: true }));
 
       it("another health check port, which it never changes", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         await plane.api.patch(
           kinds.services,
           name,
@@ -470,18 +468,18 @@ for (const minor of minors) {
         ],
       ] as const) {
         it(`another Service that has ${what}`, async () => {
-          await foreignService();
+          await foreignService(plane, others, file);
           await movePorts({ http: 30998, https: 30999 });
           await plane.api.create(otherService({ spec }));
           await refuses(check(), new RegExp(`Service default/other: has the node port ${port}`), /declare a free port/);
           await refusedByServer(/provided port is already allocated/);
-          await removed(kinds.services, "other", "default");
+          await others.remove(otherService({ spec: {} }));
           await takeOver();
         });
       }
 
       it("another Service that has the address (which the server would take)", async () => {
-        await foreignService();
+        await foreignService(plane, others, file);
         const other = otherService({ spec: { type: "LoadBalancer", ports: [{ port: 80 }] } });
         await plane.api.create(other);
         await others.status("metallb", other, { loadBalancer: { ingress: [{ ip: "192.168.40.5" }] } });
@@ -492,10 +490,10 @@ for (const minor of minors) {
     describe("a Service that is a LoadBalancer already, with another address", () => {
       const elsewhere = { "metallb.io/loadBalancerIPs": "192.168.40.3", "metallb.io/address-pool": "others" };
       const balanced = { type: "LoadBalancer" };
-      before(() => setPods({ [withCard]: true }));
+      before(() => setPods(plane, { [withCard]: true }));
 
       it("gets ours, which is waited for, and its own again on leaving", async () => {
-        await foreignService({}, balanced, elsewhere);
+        await foreignService(plane, others, file, {}, balanced, elsewhere);
         others.balance(service);
         await has("192.168.40.3");
         const before = await live();
@@ -520,7 +518,7 @@ for (const minor of minors) {
         ["a class", { ...balanced, loadBalancerClass: "example.org/lb" }, /has the load balancer class example\.org/],
       ] as const) {
         it(`is refused while it has ${field}, and taken over after the command that the refusal names`, async () => {
-          await foreignService({}, spec);
+          await foreignService(plane, others, file, {}, spec);
           const { next } = await refuses(check(), what, /kubectl -n ingress-nginx patch service ingress-nginx/);
           const patch = /--type merge -p '(.*)'`/.exec(next)?.[1] ?? "";
           await plane.api.patch(kinds.services, name, JSON.parse(patch) as object, namespace);
@@ -574,22 +572,6 @@ for (const minor of minors) {
       return plane.api.read(kinds.configMaps, recordName, namespace);
     }
 
-    /** The Service as it is before us: Rancher's, with what a person and a controller wrote on it. Returns it as the server has it. */
-    async function foreignService(
-      labels: Record<string, string> = {},
-      spec: object = affinity,
-      annotations: Record<string, string> = {},
-    ): Promise<V1Service> {
-      await others.make(rancherService(file));
-      await others.kubectl(service, { metadata: { labels: { team: "home", ...labels }, annotations }, ...{ spec } });
-      await others.status("kube-controller-manager", service, {
-        conditions: [
-          { type: "Checked", status: "True", reason: "Test", message: "", lastTransitionTime: "2026-01-01T00:00:00Z" },
-        ],
-      });
-      return live();
-    }
-
     async function movePorts({ http, https }: Environment["ingress"]["nodePorts"]): Promise<void> {
       const ports = [
         { name: "http", port: 80, targetPort: 80, nodePort: http, protocol: "TCP" },
@@ -638,29 +620,6 @@ for (const minor of minors) {
     async function refusedByServer(why: RegExp): Promise<void> {
       const [write] = await provider.create(await registered("ingress-own-service"));
       assert.match(write?.refused ?? "", why);
-    }
-
-    /** The ingress controller's pods are these, ready or not, and no others. */
-    async function setPods(wanted: Readonly<Record<string, boolean>>, labels = podLabels): Promise<void> {
-      for (const pod of await plane.api.list(kinds.pods, { namespace }))
-        await removed(kinds.pods, pod.metadata?.name ?? "", namespace);
-      for (const [node, ready] of Object.entries(wanted)) {
-        const pod: V1Pod = {
-          apiVersion: "v1",
-          kind: "Pod",
-          metadata: { name: podOn(node), namespace, labels, annotations: readiness(ready) },
-          spec: {
-            nodeName: node,
-            containers: [{ name: "controller", image: "example.test/controller:1", ports: [{ containerPort: 80 }] }],
-          },
-        };
-        await plane.api.create(pod);
-      }
-      await until("the pods run", async () => {
-        const phases = (await plane.api.list(kinds.pods, { namespace })).map(({ status }) => status?.phase);
-        assert.ok(phases.every((phase) => phase === "Running"));
-      });
-      await readyPods(plane.api, Object.values(wanted).filter(Boolean).length, { namespace, labels });
     }
 
     async function removed(kind: Parameters<KubernetesApi["remove"]>[0], one: string, place?: string): Promise<void> {
@@ -738,37 +697,12 @@ async function refuses(run: Promise<unknown>, what: RegExp, next: RegExp, why = 
   return error.parts;
 }
 
-/** The object as text, but for what the server counts and what Rancher rewrites. */
-function text(object: V1Service): string {
-  const left: readonly string[] = ["resourceVersion", "generation", "managedFields", ...rewritten];
-  return JSON.stringify(object, (key, value: unknown) => (left.includes(key) ? undefined : value));
-}
-
-/** `+`, `-` or `~` and the path of every value that differs, but for what the server counts. */
-function changes(before: V1Service, after: V1Service): string[] {
-  const [old, now] = [flat(before), flat(after)];
-  return [...new Set([...old.keys(), ...now.keys()])]
-    .filter((path) => !/^metadata\.(resourceVersion|generation|managedFields)/.test(path))
-    .filter((path) => old.get(path) !== now.get(path))
-    .map((path) => `${old.has(path) ? (now.has(path) ? "~" : "-") : "+"} ${path}`)
-    .sort(byPath);
-}
-
-function byPath(one: string, other: string): number {
-  return one.slice(2) < other.slice(2) ? -1 : 1;
-}
-
-function flat(value: unknown, path = "", into = new Map<string, unknown>()): Map<string, unknown> {
-  if (typeof value !== "object" || value === null || value instanceof Date) into.set(path, String(value));
-  else for (const [key, inner] of Object.entries(value)) flat(inner, path === "" ? key : `${path}.${key}`, into);
-  return into;
-}
-
-/** What each manager owned before and does not any more. */
+/** What each manager owned before and does not any more, also not under the name that it has while the Service is taken over. */
 function lostFields(before: V1Service, after: V1Service): Record<string, string[]> {
   const now = owners(after);
+  const owned = (manager: string): string[] => now[manager] ?? now[`home-cluster/${manager}`] ?? [];
   const losses = Object.entries(owners(before)).map(
-    ([manager, fields]) => [manager, fields.filter((field) => !now[manager]?.includes(field))] as const,
+    ([manager, fields]) => [manager, fields.filter((field) => !owned(manager).includes(field))] as const,
   );
   return Object.fromEntries(losses.filter(([, fields]) => fields.length > 0));
 }
@@ -785,16 +719,4 @@ function portsOf({ spec }: V1Service): Record<string, unknown> {
 function otherService({ spec }: { readonly spec: object }): V1Service {
   const metadata = { name: "other", namespace: "default" };
   return { apiVersion: "v1", kind: "Service", metadata, spec: { type: "NodePort", ...spec } };
-}
-
-function podOn(node: string): string {
-  return `nginx-ingress-controller-${node}`;
-}
-
-/** The record that the documentation shows, for this Service. */
-function documentedRecord(uid: string): V1ConfigMap {
-  const page = readFileSync(join(root, "docs", "decisions", "taking-over-the-service.md"), "utf8");
-  const yaml = /```yaml\n([\s\S]*?)```/.exec(page)?.[1] ?? "";
-  assert.match(yaml, /<uid of the Service>/);
-  return parse(yaml.replace("<uid of the Service>", uid)) as V1ConfigMap;
 }

@@ -15,8 +15,11 @@ export interface Write {
   readonly object: StoredObject;
 }
 
-/** The manager of a create that is no apply; the first update takes its fields over (provider/pkg/await, Creation and fixCSAFieldManagers). */
+/** The manager of a create that is no apply. */
 const creator = "pulumi-kubernetes";
+
+/** Whose fields an update takes over, by the beginning of their names (provider/pkg/await, fixCSAFieldManagers): the creator's, and a person's. */
+const takenOver = /^(Update pulumi-(resource-)?kubernetes|Update before-first-apply|(Update|Apply) kubectl)/;
 
 /**
  * What Pulumi's Kubernetes provider (4.34) sends for a resource, request by request, but for its waiting. A dry run goes before every write, as in a preview. One
@@ -37,6 +40,7 @@ export class Provider {
     const take = async (dryRun: boolean): Promise<Write> => {
       if (verb === "import" || this.upsert) {
         if (verb === "import") await this.api.send("GET", one);
+        if (verb === "import" && !dryRun) await this.takeOver(registration, one);
         // A dry run of what is not known yet forces, so as not to fail over a replacement.
         return this.apply(verb, registration, object, one, dryRun, this.upsert && dryRun);
       }
@@ -83,16 +87,23 @@ export class Provider {
     return this.write("PATCH", path, verb, object, send);
   }
 
-  /** What was created becomes what is applied: the creator's fields are renamed to the manager of updates. */
+  /** What was created becomes what is applied: the fields of those writers are added to those of the manager of updates. */
   private async takeOver(registration: Registration, path: string): Promise<void> {
     const live = (await this.api.send("GET", path)).body as StoredObject;
     const fields = live.metadata?.managedFields ?? [];
-    const mine = ({ manager, operation, subresource }: V1ManagedFieldsEntry): boolean =>
-      manager === creator && operation === "Update" && (subresource ?? "") === "";
-    if (!fields.some(mine)) return;
-    const value = fields.map((entry) =>
-      mine(entry) ? { ...entry, manager: managerOf(registration), operation: "Apply" } : entry,
+    const manager = managerOf(registration);
+    const theirs = fields.filter(
+      (entry) => takenOver.test(`${entry.operation} ${entry.manager}`) && (entry.subresource ?? "") === "",
     );
+    const [first] = theirs;
+    if (!first) return;
+    const isMine = (entry: V1ManagedFieldsEntry): boolean => entry.manager === manager && entry.operation === "Apply";
+    const all = [...fields.filter(isMine), ...theirs];
+    const fieldsV1 = all.map((entry): unknown => entry.fieldsV1).reduce(merged);
+    const value = [
+      ...fields.filter((entry) => !all.includes(entry)),
+      { ...(fields.find(isMine) ?? first), manager, operation: "Apply", fieldsV1 },
+    ];
     const { status, body } = await this.api.send("PATCH", path, {
       body: [{ op: "replace", path: "/metadata/managedFields", value }],
       contentType: "application/json-patch+json",
@@ -111,6 +122,13 @@ export class Provider {
       object: body as StoredObject,
     };
   }
+}
+
+/** Two sets of fields as one. */
+function merged(one: unknown, other: unknown): object {
+  const [all, more] = [(one ?? {}) as Record<string, object>, (other ?? {}) as Record<string, object>];
+  const both = Object.entries(more).map(([key, field]) => [key, key in all ? merged(all[key], field) : field] as const);
+  return { ...all, ...Object.fromEntries(both) };
 }
 
 const strict = { fieldValidation: "Strict" };

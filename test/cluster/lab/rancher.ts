@@ -75,6 +75,14 @@ export class Others {
     });
   }
 
+  /** A person's `kubectl delete`: with the answer the Service is gone, and its ports are free again, which they are later where dependents go first. */
+  async remove(service: V1Service): Promise<void> {
+    const { one } = await this.as("person").paths(service);
+    const body = { apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: "Background" };
+    const { status, body: answer } = await this.as("person").send("DELETE", one, { body });
+    if (status !== 200 && status !== 404) throw new Error(`person: DELETE ${one}: ${JSON.stringify(answer)}`);
+  }
+
   /** Status, as the controller named writes it. */
   async status(manager: string, service: V1Service, status: object): Promise<void> {
     const { one } = await this.as(manager).paths(service);

@@ -128,7 +128,7 @@ const noop = "workload.cattle.io/targetWorkloadIdNoop";
 const force = { "pulumi.com/patchForce": "true", "home-cluster/taken-over": uid };
 const takenOver = {
   after: ["ingress-own-record"],
-  options: { retainOnDelete: true, importId: "ingress-nginx/ingress-nginx" },
+  options: { retainOnDelete: true, importId: "ingress-nginx/ingress-nginx", ignoreChanges: ["spec.clusterIP"] },
 };
 
 function chartConfig(chart: string): Summary {
@@ -267,7 +267,7 @@ describe("IngressService (mock runtime: does not prove that a Service is reached
 
   it("never writes a cluster IP or Rancher's public endpoints", async () => {
     for (const way of wayNames) {
-      const text = JSON.stringify(resources(await update(way)));
+      const text = JSON.stringify(resources(await update(way)).map(({ inputs }) => inputs));
       assert.doesNotMatch(text, /clusterIP|publicEndpoints/);
     }
   });

@@ -55,6 +55,27 @@ async function refusal(run: Promise<unknown>): Promise<Refusal> {
   return error;
 }
 
+/** In pairs: who writes, and what the name is while the Service is taken over. */
+const kept: readonly (readonly [V1ManagedFieldsEntry, string])[] = [
+  [{ manager: "rancher", operation: "Update" }, "rancher"],
+  [{ manager: "argocd", operation: "Apply" }, "argocd"],
+  [{ manager: "pulumi-kubernetes-1", operation: "Apply" }, "pulumi-kubernetes-1"],
+  [{ manager: "before-first-apply", operation: "Apply" }, "before-first-apply"],
+  [{ manager: "kubectl-edit", operation: "Update", subresource: "status" }, "kubectl-edit"],
+  [{ manager: "kubectl-client-side-apply", operation: "Update" }, "home-cluster/kubectl-client-side-apply"],
+  [{ manager: "kubectl", operation: "Apply", subresource: "" }, "home-cluster/kubectl"],
+  [{ manager: "before-first-apply", operation: "Update" }, "home-cluster/before-first-apply"],
+  [{ manager: "pulumi-kubernetes", operation: "Update" }, "home-cluster/pulumi-kubernetes"],
+  [{ manager: "pulumi-resource-kubernetes", operation: "Update" }, "home-cluster/pulumi-resource-kubernetes"],
+  [{ operation: "Update" }, ""],
+  [{}, ""],
+];
+const everyone = kept.map(([entry]) => entry);
+
+async function writtenBy(clients: LbHome, managedFields: readonly V1ManagedFieldsEntry[]): Promise<void> {
+  await clients.kubernetes.patch(services, name.service, { metadata: { managedFields } }, name.namespace);
+}
+
 describe("record-ingress-service (pretend API server: does not prove what a real one defaults)", () => {
   it("records what taking over changes, beside the Service, and changes nothing", async () => {
     const clients = await lbHome(ways["rke1, existing, selector app"]());
@@ -79,6 +100,73 @@ describe("record-ingress-service (pretend API server: does not prove what a real
       annotations: { "field.cattle.io/targetWorkloadIds": '["daemonset:ingress-nginx:nginx-ingress-controller"]' },
     });
     assert.deepEqual(await liveService(clients), before);
+  });
+
+  it("keeps those apart from the engine whose fields its provider would take for its own", async () => {
+    const clients = await lbHome(ways["rke1, existing, selector app"]());
+    const before = await liveService(clients);
+    await writtenBy(clients, everyone);
+    // The second run is one after a first update that failed, where somebody has written meanwhile.
+    for (const time of ["first", "second"]) {
+      await recordIngressService.run(name, clients);
+      const after = await liveService(clients);
+      assert.deepEqual(
+        after?.metadata?.managedFields?.map(({ manager = "" }) => manager),
+        kept.map(([, manager]) => manager),
+        time,
+      );
+      const metadata = { ...after?.metadata, managedFields: undefined, resourceVersion: undefined };
+      assert.deepEqual(
+        { ...after, metadata },
+        { ...before, metadata: { ...before?.metadata, managedFields: undefined, resourceVersion: undefined } },
+        time,
+      );
+      await writtenBy(clients, everyone);
+    }
+
+    // Taken over, the engine's own entry may not be touched.
+    await takeOver(clients);
+    await recordIngressService.run(name, clients);
+    assert.deepEqual((await liveService(clients))?.metadata?.managedFields, everyone);
+  });
+
+  it("writes that down again where Rancher wrote in between, and gives up after a minute of it", async () => {
+    for (const [races, passes] of [
+      [2, true],
+      [9999, false],
+    ] as const) {
+      const clients = await lbHome(ways["rke1, existing, selector app"]());
+      await writtenBy(clients, everyone);
+      const { kubernetes } = clients;
+      const racing = Object.create(kubernetes) as typeof kubernetes;
+      let raced = 0;
+      racing.replace = async (object) => {
+        if (object.kind === "Service" && raced < races) {
+          raced += 1;
+          const annotations = { "field.cattle.io/publicEndpoints": `[${raced}]` };
+          await kubernetes.patch(services, name.service, { metadata: { annotations } }, name.namespace);
+        }
+        return kubernetes.replace(object);
+      };
+      const start = clients.clock.now();
+      const run = recordIngressService.run(name, { ...clients, kubernetes: racing });
+      if (passes) {
+        await run;
+        const { annotations, managedFields } = (await liveService(clients))?.metadata ?? {};
+        assert.equal(annotations?.["field.cattle.io/publicEndpoints"], "[2]");
+        assert.deepEqual(
+          managedFields?.filter(({ manager }) => manager === "kubectl"),
+          [],
+        );
+      } else {
+        const { parts } = await refusal(run);
+        assert.match(
+          parts.what,
+          /Service ingress-nginx\/ingress-nginx: writing down whose fields are whose: not within/,
+        );
+        assert.equal(clients.clock.now() - start, 60_000);
+      }
+    }
   });
 
   it("never overwrites: a second run, after the take-over, keeps the first record and answers the same", async () => {
@@ -282,6 +370,20 @@ describe("restore-ingress-service (pretend API server: does not prove what a rea
     const managedFields = [entry("pulumi-kubernetes-1", "Apply", mark), ...others];
     const put = withOriginal({ metadata: { managedFields } }, originalOf({}));
     assert.deepEqual(put.metadata?.managedFields, others);
+  });
+
+  it("gives writers whose names were kept their own again, also where the first update failed", async () => {
+    for (const taken of [true, false]) {
+      const clients = await lbHome(ways["rke1, existing, selector app"]());
+      await writtenBy(clients, everyone);
+      await recordIngressService.run(name, clients);
+      if (taken) await takeOver(clients);
+      await restoreIngressService.run(name, clients);
+      assert.deepEqual((await liveService(clients))?.metadata?.managedFields, everyone);
+      const { resourceVersion } = (await liveService(clients))?.metadata ?? {};
+      await restoreIngressService.run(name, clients);
+      assert.equal((await liveService(clients))?.metadata?.resourceVersion, resourceVersion);
+    }
   });
 
   describe("a port that the API server does not give back", () => {
