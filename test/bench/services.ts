@@ -1,0 +1,14 @@
+import { inside } from "./inside";
+
+/** What is measured of the services and volumes layers, each with its own bar. */
+const parts: readonly (() => Promise<boolean>)[] = [
+  // Objects and API calls, on a real API server without engine.
+  () => inside("services", ["cluster"], "services-calls-inside.ts"),
+];
+
+/** Runs every part. False when one is above its bar, or cannot run here. */
+export async function services(): Promise<boolean> {
+  let below = true;
+  for (const part of parts) below = (await part()) && below;
+  return below;
+}
