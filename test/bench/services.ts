@@ -4,6 +4,8 @@ import { inside } from "./inside";
 const parts: readonly (() => Promise<boolean>)[] = [
   // Objects and API calls, on a real API server without engine.
   () => inside("services", ["cluster"], "services-calls-inside.ts"),
+  // Wall time of `up` over the longest chain of its gates, by the real engine.
+  () => inside("services", ["cluster", "engine"], "services-time-inside.ts"),
 ];
 
 /** Runs every part. False when one is above its bar, or cannot run here. */
