@@ -188,6 +188,13 @@ function verification(gibibytes: number, written: boolean): string {
 /** The helm-controller installs the ingress chart again: its Service appears as the values say, and MetalLB gives it its address. */
 async function applyChartConfig(clients: Clients, clock: VirtualClock, config: StoredObject): Promise<void> {
   await clock.sleep(seconds.chartReconciled * 1000);
+  const service = chartService(config);
+  await clients.kubernetes.create(service);
+  await announce(clients, clock, service);
+}
+
+/** The Service that a packaged chart makes of the values in its HelmChartConfig. */
+export function chartService(config: StoredObject): V1Service {
   const { name = "", namespace } = config.metadata ?? {};
   const { valuesContent } = (config as { spec?: { valuesContent?: unknown } }).spec ?? {};
   const values = (parse(typeof valuesContent === "string" ? valuesContent : "") ?? {}) as ChartValues;
@@ -197,7 +204,7 @@ async function applyChartConfig(clients: Clients, clock: VirtualClock, config: S
     http: values.ports?.web?.nodePort,
     https: values.ports?.websecure?.nodePort,
   };
-  const service: V1Service = {
+  return {
     apiVersion: services.apiVersion,
     kind: services.kind,
     metadata: {
@@ -217,8 +224,6 @@ async function applyChartConfig(clients: Clients, clock: VirtualClock, config: S
       ],
     },
   };
-  await clients.kubernetes.create(service);
-  await announce(clients, clock, service);
 }
 
 /** What the packaged charts read of the values, as far as it makes their Service. */

@@ -112,13 +112,18 @@ function grown(volumes: number, nodes: number): Record<string, unknown> {
       ...old,
       mac: `BC:24:11:01:10:${hex(index)}`,
     })),
-    "home-cluster:volumes": Array.from({ length: volumes }, (_, index) => ({
-      namespace: `team-${index % 7}`,
-      claim: `data-${index}`,
-      oldSize: "1Gi",
-      size: "2Gi",
-    })),
+    "home-cluster:volumes": grownVolumes(volumes),
   };
+}
+
+/** That many small volumes in seven namespaces. */
+export function grownVolumes(count: number): EnvironmentFile["volumes"] {
+  return Array.from({ length: count }, (_, index) => ({
+    namespace: `team-${index % 7}`,
+    claim: `data-${index}`,
+    oldSize: "1Gi",
+    size: "2Gi",
+  }));
 }
 
 /** That many nodes on home's first host: three control-plane nodes, the rest workers. */

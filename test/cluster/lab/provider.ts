@@ -34,21 +34,23 @@ export class Provider {
 
   /** Creates it, or takes it over where the registration imports it; with the dry run before that. Stops at what is refused. */
   async create(registration: Registration): Promise<Write[]> {
+    const planned = await this.attempt(registration, { dryRun: true });
+    return planned.refused === undefined ? [planned, await this.attempt(registration)] : [planned];
+  }
+
+  /** One of the two requests of `create`: the update's, or the preview's dry run. */
+  async attempt(registration: Registration, { dryRun = false } = {}): Promise<Write> {
     const object = objectOf(registration);
     const { all, one } = await this.api.paths(object);
     const verb = registration.options.importId !== "" ? "import" : "create";
-    const take = async (dryRun: boolean): Promise<Write> => {
-      if (verb === "import" || this.upsert) {
-        if (verb === "import") await this.api.send("GET", one);
-        if (verb === "import" && !dryRun) await this.takeOver(registration, one);
-        // A dry run of what is not known yet forces, so as not to fail over a replacement.
-        return this.apply(verb, registration, object, one, dryRun, this.upsert && dryRun);
-      }
-      const send = { query: { fieldManager: creator, ...strict, ...(dryRun && dry) }, body: object };
-      return this.write("POST", all, verb, object, send);
-    };
-    const planned = await take(true);
-    return planned.refused === undefined ? [planned, await take(false)] : [planned];
+    if (verb === "import" || this.upsert) {
+      if (verb === "import") await this.api.send("GET", one);
+      if (verb === "import" && !dryRun) await this.takeOver(registration, one);
+      // A dry run of what is not known yet forces, so as not to fail over a replacement.
+      return this.apply(verb, registration, object, one, dryRun, this.upsert && dryRun);
+    }
+    const send = { query: { fieldManager: creator, ...strict, ...(dryRun && dry) }, body: object };
+    return this.write("POST", all, verb, object, send);
   }
 
   /** Applies it as an update does whose inputs have not changed, beginning with what comes before the first: see `takeOver`. */
