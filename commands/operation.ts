@@ -55,7 +55,7 @@ export async function main(
 }
 
 /** The ways into the named systems, as the stacks hand them on (stacks/providers.ts), with secrets in clear. */
-function access(file: Environment, secrets: PlainSecrets, systems: readonly System[]): Access {
+export function access(file: Environment, secrets: PlainSecrets, systems: readonly System[]): Access {
   const { rancher, name, distribution } = file.cluster;
   const { endpoint, caCertificate } = file.proxmox;
   return {
