@@ -265,6 +265,15 @@ const ingress = z.strictObject({
     .optional(),
 });
 
+/** How nodes leave: the old ones, and the Debian ones that are taken out of the file. */
+const retirement = z.strictObject({
+  /**
+   * Hours. An etcd member leaves only while there is a complete snapshot of etcd that is younger, where it outlives the leave. The default bears Rancher's own
+   * schedules: every 12 hours on rke1, every 5 on rke2 and k3s.
+   */
+  snapshotHours: z.int().min(1).max(720).default(24),
+});
+
 /** The storage that volumes leave. */
 const oldStorage = z.strictObject({ storageClass: subdomain });
 
@@ -302,6 +311,7 @@ export const environmentSchema = z.strictObject({
   longhorn,
   loadBalancer,
   ingress,
+  retirement: retirement.prefault({}),
   oldStorage,
   volumes: z.array(volume).default([]),
 });

@@ -120,6 +120,15 @@ export interface Registration {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
+/** A complete snapshot of etcd. */
+export interface EtcdSnapshot {
+  readonly name: string;
+  /** Milliseconds since the epoch. */
+  readonly takenAt: number;
+  /** Who holds it: a store away from the nodes (S3), the one node that took it (rke2, k3s), or every member that there was (rke1). */
+  readonly heldBy: "store" | "members" | { readonly node: string };
+}
+
 export interface RancherApi {
   /** Version as `v2.11.3`. */
   version(): Promise<string>;
@@ -128,6 +137,8 @@ export interface RancherApi {
   nodes(): Promise<readonly RancherNode[]>;
   /** Removes the node from the cluster, and with it its etcd member. Absent is fine. */
   removeNode(id: string): Promise<void>;
+  /** Snapshots of the cluster's etcd that can be restored from; failed ones and those whose file is gone are none. */
+  snapshots(): Promise<readonly EtcdSnapshot[]>;
 }
 
 export type Role = "controlplane" | "etcd" | "worker";

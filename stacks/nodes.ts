@@ -8,7 +8,7 @@ import { access, operationsProvider, proxmoxProvider } from "./providers";
 
 /** The layer nodes: ids and hosts checked, Debian's image on each host that a node uses, then every node. */
 export function nodes(context: Context): Declared<NodesOutputs> {
-  const { cluster, proxmox, domain, networks, sshPublicKey, nodes: specs, oldNodes } = context.file;
+  const { cluster, proxmox, domain, networks, sshPublicKey, nodes: specs, oldNodes, retirement } = context.file;
   const operations = operationsProvider();
   const providers = [proxmoxProvider(context), operations];
   const ways = access(context, ["proxmox", "rancher", "kubernetes", "ssh"]);
@@ -31,6 +31,7 @@ export function nodes(context: Context): Declared<NodesOutputs> {
         domain,
         cluster: cluster.name,
         distribution: cluster.distribution,
+        snapshotHours: retirement.snapshotHours,
         sshPublicKey,
         access: ways,
       },

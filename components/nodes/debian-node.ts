@@ -9,6 +9,8 @@ import { NodeRestart } from "./node-restart";
 
 export interface DebianNodeArgs extends DebianVmArgs {
   readonly distribution: Environment["cluster"]["distribution"];
+  /** How old the newest snapshot of etcd may be when the node leaves, in hours. */
+  readonly snapshotHours: number;
   /** Ways into all four systems; each operation gets those that it needs. */
   readonly access: AccessInput;
 }
@@ -26,7 +28,7 @@ export class DebianNode extends pulumi.ComponentResource {
 
   constructor(name: string, args: DebianNodeArgs, opts?: pulumi.ComponentResourceOptions) {
     super("home-cluster:nodes:DebianNode", name, args, opts);
-    const { distribution, access, ...machine } = args;
+    const { distribution, snapshotHours, access, ...machine } = args;
     const { node, networks, cluster } = machine;
     const vm = new DebianVm(`${name}-vm`, machine, { parent: this });
     const identity = new MachineIdentity(
@@ -44,7 +46,7 @@ export class DebianNode extends pulumi.ComponentResource {
     );
     const membership = new NodeMembership(
       `${name}-membership`,
-      { node, distribution, hostKey: provisioning.hostKey, machine: uuid, access },
+      { node, distribution, hostKey: provisioning.hostKey, machine: uuid, snapshotHours, access },
       onMachine,
     );
     // Behind the machine too: its changed settings must be in Proxmox before anything can wait for a restart.

@@ -1,5 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Environment, NodeSpec } from "../../environment/schema";
+import { defaultSnapshotHours } from "../../operations/cluster/etcd-snapshots";
 import { accessFor, declare, type AccessInput } from "../../operations/declare";
 import { debianLabels } from "../../operations/kinds";
 import { join } from "../../operations/nodes/join";
@@ -14,6 +15,8 @@ export interface NodeMembershipArgs {
   readonly hostKey: pulumi.Input<string>;
   /** Which machine it is (its UUID); when another takes its place, the old one leaves first and the new one joins. */
   readonly machine: pulumi.Input<string>;
+  /** How old the newest snapshot of etcd may be when the node leaves, in hours. */
+  readonly snapshotHours: number;
   readonly access: AccessInput;
 }
 
@@ -44,6 +47,7 @@ export class NodeMembership extends pulumi.ComponentResource {
           hostKey,
           vm: { host: node.host, vmId: node.vmId, mac: firstCard(node).mac, uuid },
           protect: node.protect,
+          ...(args.snapshotHours !== defaultSnapshotHours && { snapshotHours: args.snapshotHours }),
         })),
         triggers: [args.machine],
       },

@@ -3,7 +3,7 @@ import type { RetirementInput } from "../../operations/rancheros/retirement-inpu
 
 /** What is recorded of every old node that is not retired yet; a retired one has nothing left to read or to delete. */
 export function retirements(
-  file: Pick<Environment, "oldNodes" | "oldStorage" | "volumes" | "networks" | "ingress" | "longhorn">,
+  file: Pick<Environment, "oldNodes" | "oldStorage" | "volumes" | "networks" | "ingress" | "longhorn" | "retirement">,
   stack: string,
 ): readonly RetirementInput[] {
   const standing = file.oldNodes.filter((node) => !node.retired);
@@ -18,6 +18,7 @@ export function retirements(
     volumes: file.volumes.map(({ namespace, claim }) => ({ namespace, claim })),
     ingressAddress: file.ingress.address,
     hosts: hostsOf(file),
+    snapshotHours: file.retirement.snapshotHours,
   }));
 }
 

@@ -1,5 +1,5 @@
 import type { Access } from "../access";
-import type { Clock, RancherApi, RancherNode, Registration, Role } from "../clients";
+import type { Clock, EtcdSnapshot, RancherApi, RancherNode, Registration, Role } from "../clients";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
 import { field, items, JsonHttp, text, type HttpAnswer } from "./http";
@@ -85,6 +85,45 @@ class RealRancher implements RancherApi {
     await this.call("DELETE", `/v3/nodes/${id}`, undefined, true);
   }
 
+  async snapshots(): Promise<readonly EtcdSnapshot[]> {
+    const found = this.access.distribution === "rke1" ? await this.normanBackups() : await this.steveSnapshots();
+    return found.filter(({ takenAt }) => !Number.isNaN(takenAt));
+  }
+
+  /** rke1: Rancher's EtcdBackup. Each is on the disk of every member that there was, and in S3 where the backup says so. */
+  private async normanBackups(): Promise<readonly EtcdSnapshot[]> {
+    const { clusterId } = this.access;
+    return (await this.all(`/v3/etcdbackups?clusterId=${encodeURIComponent(clusterId)}`))
+      .filter((backup) => text(backup, "clusterId") === clusterId && isCompleted(backup))
+      .map((backup) => ({
+        name: text(backup, "name") || text(backup, "id"),
+        takenAt: Date.parse(text(backup, "created")),
+        heldBy: field(field(backup, "backupConfig"), "s3BackupConfig") ? "store" : "members",
+      }));
+  }
+
+  /** rke2 and k3s: an object of Rancher's for each file of a snapshot, in S3 or on the disk of the node that took it. */
+  private async steveSnapshots(): Promise<readonly EtcdSnapshot[]> {
+    const cluster = this.access.clusterName;
+    const selector = encodeURIComponent(`rke.cattle.io/cluster-name=${cluster}`);
+    return (await this.all(`${snapshotsPath}?labelSelector=${selector}`))
+      .filter(
+        (snapshot) =>
+          // Whatever the server makes of the selector, as with the machines.
+          text(field(snapshot, "spec"), "clusterName") === cluster &&
+          text(field(snapshot, "snapshotFile"), "status") === "successful" &&
+          field(field(snapshot, "status"), "missing") !== true,
+      )
+      .map((snapshot) => {
+        const file = field(snapshot, "snapshotFile");
+        return {
+          name: text(file, "name") || text(field(snapshot, "metadata"), "name"),
+          takenAt: Date.parse(text(file, "createdAt")),
+          heldBy: field(file, "s3") ? "store" : { node: text(file, "nodeName") },
+        };
+      });
+  }
+
   private async normanNodes(): Promise<readonly RancherNode[]> {
     return (await this.all(`/v3/nodes?clusterId=${encodeURIComponent(this.access.clusterId)}`)).map((node) => ({
       id: text(node, "id"),
@@ -166,6 +205,7 @@ class RealRancher implements RancherApi {
 }
 
 const machinesPath = `/v1/cluster.x-k8s.io.machines/${fleet}`;
+const snapshotsPath = `/v1/rke.cattle.io.etcdsnapshots/${fleet}`;
 const clusterLabel = "cluster.x-k8s.io/cluster-name";
 
 /** The parts of Rancher's own node command: what it says there is right for this cluster, private registry and CA included. */
@@ -193,6 +233,13 @@ function parseRegistration(token: unknown): Registration {
     agentImage,
     ...(Object.keys(environment).length > 0 && { environment }),
   };
+}
+
+/** Rancher's own word for a backup that it can restore (pkg/controllers/management/etcdbackup, IsBackupCompleted). */
+function isCompleted(backup: unknown): boolean {
+  return items(field(field(backup, "status"), "conditions")).some(
+    (condition) => text(condition, "type") === "Completed" && text(condition, "status") === "True",
+  );
 }
 
 /** Norman's words for the states of a machine, so that callers know one set. */

@@ -19,12 +19,7 @@ export function etcdFindings(
   leavers: readonly Leaver[],
 ): Finding[] {
   const names = new Set(leavers.map((leaver) => leaver.node));
-  const leaving = leavers.filter(
-    ({ node, roles }) =>
-      roles.includes("etcd") ||
-      nodes.some((live) => live.metadata?.name === node && isMember(live)) ||
-      rancher.some((known) => known.nodeName === node && known.roles.includes("etcd")),
-  );
+  const leaving = leavers.filter((leaver) => isLeavingMember({ nodes, rancher }, leaver));
   if (leaving.length === 0) return [];
   const remaining = nodes.filter((node) => isMember(node) && !names.has(node.metadata?.name ?? ""));
   const healthy = remaining.filter(isReady);
@@ -47,6 +42,18 @@ export function etcdFindings(
     });
   }
   return findings;
+}
+
+/** Whether its leave takes a member out of etcd, by any word that there is of it. */
+export function isLeavingMember(
+  { nodes, rancher }: Pick<Snapshot, "nodes" | "rancher">,
+  { node, roles }: Leaver,
+): boolean {
+  return (
+    roles.includes("etcd") ||
+    nodes.some((live) => live.metadata?.name === node && isMember(live)) ||
+    rancher.some((known) => known.nodeName === node && known.roles.includes("etcd"))
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import { capacityFindings } from "./capacity";
 import { cordon, uncordon } from "./cordon";
 import { drain } from "./drain";
 import { etcdFindings } from "./etcd";
+import { snapshotFindings } from "./etcd-snapshots";
 import { failureOf } from "./failure";
 import type { Finding } from "./finding";
 import type { Held } from "./lease";
@@ -31,6 +32,8 @@ export interface LeaveOptions {
   readonly leaving: readonly string[];
   /** `empty`: Longhorn must hold nothing here. `move`: what it holds is moved. */
   readonly longhorn: "empty" | "move";
+  /** How old the newest snapshot of etcd may be, in hours. */
+  readonly snapshotHours: number;
 }
 
 /** The commands that a failure names. */
@@ -57,6 +60,7 @@ export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: Leave
         : "delete its machine in Proxmox too, and run the same command again: the node then goes without it",
     ),
     ...etcdFindings(snapshot, [leaver]),
+    ...snapshotFindings(snapshot, leaver, options),
     ...placementFindings(snapshot, name, options.leaving),
     ...capacityFindings(snapshot, [name], options.leaving),
     ...(options.longhorn === "empty" ? emptinessFindings(snapshot, name) : evictionFindings(snapshot, name)),

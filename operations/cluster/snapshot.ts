@@ -1,5 +1,5 @@
 import type { V1Node, V1PersistentVolume, V1PersistentVolumeClaim, V1Pod } from "@kubernetes/client-node";
-import type { Clients, RancherNode, Role } from "../clients";
+import type { Clients, EtcdSnapshot, RancherNode, Role } from "../clients";
 import {
   claims,
   longhornNamespace,
@@ -29,6 +29,8 @@ export interface Snapshot {
   readonly claims: readonly V1PersistentVolumeClaim[];
   readonly volumes: readonly V1PersistentVolume[];
   readonly rancher: readonly RancherNode[];
+  /** The snapshots of etcd, and when they were asked for (milliseconds since the epoch). */
+  readonly etcd: { readonly snapshots: readonly EtcdSnapshot[]; readonly seenAt: number };
   readonly longhorn: {
     readonly nodes: readonly LonghornNode[];
     readonly replicas: readonly LonghornReplica[];
@@ -36,7 +38,11 @@ export interface Snapshot {
   };
 }
 
-export async function look({ kubernetes, rancher }: Pick<Clients, "kubernetes" | "rancher">): Promise<Snapshot> {
+export async function look({
+  kubernetes,
+  rancher,
+  clock,
+}: Pick<Clients, "kubernetes" | "rancher" | "clock">): Promise<Snapshot> {
   const inLonghorn = { namespace: longhornNamespace };
   return {
     nodes: await kubernetes.list(nodes),
@@ -44,6 +50,7 @@ export async function look({ kubernetes, rancher }: Pick<Clients, "kubernetes" |
     claims: await kubernetes.list(claims),
     volumes: await kubernetes.list(volumes),
     rancher: await rancher.nodes(),
+    etcd: { snapshots: await rancher.snapshots(), seenAt: clock.now() },
     longhorn: {
       nodes: await kubernetes.list(longhornNodes, inLonghorn),
       replicas: await kubernetes.list(longhornReplicas, inLonghorn),

@@ -21,6 +21,8 @@ export const membershipInput = z.object({
   vm: z.object({ host: z.string(), vmId: z.int(), mac: z.string(), uuid: z.string().optional() }),
   /** While true, leaving is refused. */
   protect: z.boolean(),
+  /** How old the newest snapshot of etcd may be when it leaves, in hours, where it is not the default. */
+  snapshotHours: z.number().positive().optional(),
 });
 
 export type MembershipInput = z.infer<typeof membershipInput>;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Clients } from "../clients";
+import { defaultSnapshotHours } from "../cluster/etcd-snapshots";
 import { refuseFindings, type Finding } from "../cluster/finding";
 import { leaveCluster, leaveFindings } from "../cluster/leave-cluster";
 import { clearFailure, isHeld, withLease, type Held } from "../cluster/lease";
@@ -20,6 +21,8 @@ const schema = z.object({
   /** `uuid`: which machine it was; records of older checkouts have none. */
   vm: z.object({ host: z.string(), vmId: z.int(), mac: z.string(), uuid: z.string().optional() }),
   protect: z.boolean(),
+  /** How old the newest snapshot of etcd may be, in hours, where it is not the default. */
+  snapshotHours: z.number().positive().optional(),
 });
 
 type LeaveInput = z.infer<typeof schema>;
@@ -83,7 +86,11 @@ async function preflight(input: LeaveInput, clients: Clients): Promise<{ snapsho
       ...identityFindings(machine, input),
       ...(lost
         ? [...(await namesakeFindings(clients, input)), ...lostFindings(snapshot, input)]
-        : leaveFindings(snapshot, input, { leaving: [node], longhorn: "move" })),
+        : leaveFindings(snapshot, input, {
+            leaving: [node],
+            longhorn: "move",
+            snapshotHours: input.snapshotHours ?? defaultSnapshotHours,
+          })),
     ],
     "mend what is named, then run the same `pulumi` command again",
   );

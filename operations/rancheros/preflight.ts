@@ -36,7 +36,11 @@ export async function preflight(clients: Clients, input: RetirementInput, known?
       ...machineFindings(machine, input, stage === "member"),
       ...(await storageFindings(clients.kubernetes, snapshot, input)),
       ...(machine.state === "gone" ? [] : addressFindings(ways, input)),
-      ...leaveFindings(snapshot, input, { leaving: input.oldNodes, longhorn: "empty" }),
+      ...leaveFindings(snapshot, input, {
+        leaving: input.oldNodes,
+        longhorn: "empty",
+        snapshotHours: input.snapshotHours,
+      }),
     ],
   };
 }

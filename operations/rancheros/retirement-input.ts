@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { defaultSnapshotHours } from "../cluster/etcd-snapshots";
 
 const role = z.enum(["controlplane", "etcd", "worker"]);
 
@@ -26,6 +27,8 @@ export const retirementInput = z.object({
   ingressAddress: z.ipv4().optional(),
   /** Hosts and addresses that the file relies on, in words that name them: `the DNS server of network servers`. */
   hosts: z.array(z.object({ what: z.string(), host: z.string() })).default([]),
+  /** How old the newest snapshot of etcd may be, in hours. */
+  snapshotHours: z.number().positive().default(defaultSnapshotHours),
 });
 
 export type RetirementInput = z.infer<typeof retirementInput>;

@@ -68,6 +68,7 @@ export function buildHome(environment: Environment): HomeState {
       clusterId: environment.cluster.rancher.clusterId,
       distribution: environment.cluster.distribution,
       token: "registration-token-of-the-rehearsal",
+      snapshotEvery: environment.cluster.distribution === "rke1" ? 12 : 5,
       nodes: old.map((node) => ({
         id:
           environment.cluster.distribution === "rke1"

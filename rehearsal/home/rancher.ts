@@ -124,6 +124,20 @@ export class PretendRancher implements RancherApi {
     });
   }
 
+  snapshots(): ReturnType<RancherApi["snapshots"]> {
+    const complete = this.allSnapshots().filter(({ state }) => state === undefined);
+    return Promise.resolve(complete.map(({ name, takenAt, heldBy }) => ({ name, takenAt, heldBy })));
+  }
+
+  /** What Rancher has objects of, whatever became of it: the recurring one that was due last, and the others. */
+  allSnapshots(): readonly NonNullable<HomeState["rancher"]["snapshots"]>[number][] {
+    const { snapshotEvery, snapshots = [] } = this.home.rancher;
+    if (snapshotEvery === undefined) return snapshots;
+    const between = snapshotEvery * 3_600_000;
+    const takenAt = Math.floor(this.clock.now() / between) * between;
+    return [{ name: `recurring-${takenAt / 1000}`, takenAt, heldBy: "store" }, ...snapshots];
+  }
+
   /** Rancher's object for who registers: rke1 makes its name from the host's, so that an old one of the same name goes on; rke2 and k3s always make another. */
   private registered({ nodeName, roles, systemUUID }: Member, vmId: number): PretendRancherNode {
     const { clusterId, distribution, nodes: known } = this.home.rancher;

@@ -29,6 +29,10 @@ export interface HomeState {
     tokenExpiresAt?: number;
     /** Tokens that were asked for beside it. */
     moreTokens?: RegistrationToken[];
+    /** Hours between the recurring snapshots of etcd, which are kept in S3; absent: there are none. */
+    snapshotEvery?: number;
+    /** Snapshots beside those. */
+    snapshots?: PretendSnapshot[];
     nodes: PretendRancherNode[];
   };
   kubernetes: { version: string; counter: number; objects: StoredObject[]; metallbAnswersAt?: number };
@@ -83,4 +87,14 @@ export interface PretendRancherNode {
   nodeName: string | undefined;
   state: "registering" | "active" | "cordoned" | "removing";
   roles: Role[];
+}
+
+/** A snapshot of etcd, as Rancher keeps account of it. */
+export interface PretendSnapshot {
+  name: string;
+  /** Milliseconds since the epoch. */
+  takenAt: number;
+  heldBy: "store" | "members" | { node: string };
+  /** Absent: complete. `running` is told apart from `failed` on rke1 only. `missing`: its file is gone. */
+  state?: "running" | "failed" | "missing";
 }

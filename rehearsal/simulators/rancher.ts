@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { PretendRancher } from "../home/rancher";
-import type { HomeState, PretendRancherNode, RegistrationToken } from "../home/state";
+import type { HomeState, PretendRancherNode, PretendSnapshot, RegistrationToken } from "../home/state";
 import type { SimulatedReply, SimulatedRequest } from "./server";
 
 export interface RancherOptions {
@@ -59,8 +59,19 @@ export class RancherApiSimulator {
           if (this.removable) await this.rancher.removeNode(id);
           return { body: this.node(node, request) };
         });
+      case "GET /v3/etcdbackups":
+        return this.norman(
+          request,
+          this.home.rancher.distribution === "rke1"
+            ? this.rancher.allSnapshots().map((snapshot) => this.backup(snapshot))
+            : [],
+        );
       case `GET ${machines}`:
         return this.machines(request);
+      case `GET ${snapshots}`:
+        return this.steve(request, "rke.cattle.io/cluster-name", () =>
+          this.rancher.allSnapshots().map((snapshot) => this.etcdSnapshot(snapshot)),
+        );
       case `DELETE ${machines}/*`:
         return this.one(`fleet-default/${id}`, async (node) => {
           await this.rancher.removeNode(node.id);
@@ -156,10 +167,57 @@ export class RancherApiSimulator {
   }
 
   private machines(request: SimulatedRequest): SimulatedReply {
+    return this.steve(request, "cluster.x-k8s.io/cluster-name", () =>
+      this.home.rancher.nodes.map((node) => this.machine(node)),
+    );
+  }
+
+  /** rke1's EtcdBackup, as Norman shows it (management.cattle.io/v3). */
+  private backup({ name, takenAt, heldBy, state }: PretendSnapshot): object {
+    const created = new Date(takenAt).toISOString();
+    const completed = { running: "Unknown", failed: "False", missing: "False" };
+    return {
+      ...{ id: `${this.home.rancher.clusterId}:${name}`, type: "etcdBackup", name, created },
+      clusterId: this.home.rancher.clusterId,
+      filename: `${name}.zip`,
+      manual: false,
+      backupConfig: { enabled: true, ...(heldBy === "store" && { s3BackupConfig: { bucketName: "etcd" } }) },
+      status: {
+        conditions: [
+          { type: "Created", status: "True" },
+          { type: "Completed", status: state === undefined ? "True" : completed[state] },
+        ],
+      },
+    };
+  }
+
+  /** rke2's and k3s' ETCDSnapshot (rke.cattle.io/v1), as Steve shows it. */
+  private etcdSnapshot({ name, takenAt, heldBy, state }: PretendSnapshot): object {
+    const { clusterName } = this.options;
+    return {
+      id: `fleet-default/${clusterName}-${name}`,
+      type: "rke.cattle.io.etcdsnapshot",
+      metadata: {
+        ...{ namespace: "fleet-default", name: `${clusterName}-${name}` },
+        labels: { "rke.cattle.io/cluster-name": clusterName },
+      },
+      spec: { clusterName },
+      snapshotFile: {
+        name,
+        createdAt: new Date(takenAt).toISOString(),
+        ...(typeof heldBy === "object" ? { nodeName: heldBy.node } : { nodeName: "s3", s3: { bucket: "etcd" } }),
+        status: state === undefined || state === "missing" ? "successful" : "failed",
+      },
+      status: { missing: state === "missing" },
+    };
+  }
+
+  /** A page of a list that the label selects by the cluster. */
+  private steve(request: SimulatedRequest, label: string, list: () => readonly object[]): SimulatedReply {
     const { pageSize = 100_000 } = this.options;
-    const selected = request.query.get("labelSelector") === `cluster.x-k8s.io/cluster-name=${this.options.clusterName}`;
+    const selected = request.query.get("labelSelector") === `${label}=${this.options.clusterName}`;
     const managed = this.home.rancher.distribution !== "rke1" && !this.options.imported;
-    const all = selected && managed ? this.home.rancher.nodes.map((node) => this.machine(node)) : [];
+    const all = selected && managed ? list() : [];
     const start = Number(request.query.get("continue") ?? 0);
     const more = start + pageSize < all.length && { continue: String(start + pageSize) };
     return { body: { type: "collection", data: all.slice(start, start + pageSize), ...more } };
@@ -167,6 +225,8 @@ export class RancherApiSimulator {
 }
 
 const machines = "/v1/cluster.x-k8s.io.machines/fleet-default";
+
+const snapshots = "/v1/rke.cattle.io.etcdsnapshots/fleet-default";
 
 /** Both APIs say what they refuse like this. */
 function refused(status: number, code: string, message: string): SimulatedReply {

@@ -104,6 +104,7 @@ export function withRegistration(clients: Clients, registration: Registration): 
       version: () => clients.rancher.version(),
       nodes: () => clients.rancher.nodes(),
       removeNode: (id) => clients.rancher.removeNode(id),
+      snapshots: () => clients.rancher.snapshots(),
       registration: () => Promise.resolve(registration),
     },
   };

@@ -31,6 +31,7 @@ function args(change: (node: NodeFile, file: EnvironmentFile) => void = () => un
     networks: file.networks,
     domain: file.domain,
     cluster: "home",
+    snapshotHours: 24,
     distribution: "rke1",
     sshPublicKey: file.sshPublicKey,
     access: ways(),
@@ -354,6 +355,13 @@ describe("components/nodes/debian-node (does not prove that Proxmox or Rancher a
     // longhorn-manager v1.12.1, types.UnmarshalToNodeTags: `["worker1","enabled"]`.
     assert.deepEqual(await annotations({ node: spec }), { "node.longhorn.io/default-node-tags": '["ssd","fast"]' });
     assert.equal(await annotations({}), undefined);
+  });
+
+  it("records how old a snapshot of etcd may be where that is not the default, which would show as a change of every node", async () => {
+    const hours = async (snapshotHours: number): Promise<unknown> =>
+      request(await run(node({ ...args(), snapshotHours })), "debian-1-membership-member").input.snapshotHours;
+    assert.equal(await hours(48), 48);
+    assert.equal(await hours(24), undefined);
   });
 
   it("names what is missing when it is used without the environment's rules", async () => {

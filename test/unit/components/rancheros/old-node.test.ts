@@ -114,6 +114,7 @@ describe("OldNode (mock runtime: does not prove how the engine runs a Command)",
     ["volumes", { volumes: [] }, true],
     ["ingressAddress", { ingressAddress: "192.168.40.6" }, true],
     ["hosts", { hosts: [] }, true],
+    ["snapshotHours", { snapshotHours: 48 }, true],
   ];
   it("every field of its input is among those that are changed below", () =>
     assert.deepEqual(
@@ -194,6 +195,7 @@ describe("retirements", () => {
         ],
         ingressAddress: "172.20.20.2",
         hosts,
+        snapshotHours: 24,
       },
       {
         node: "lab-k3os-2",
@@ -209,6 +211,7 @@ describe("retirements", () => {
         ],
         ingressAddress: "172.20.20.2",
         hosts,
+        snapshotHours: 24,
       },
     ]);
   });

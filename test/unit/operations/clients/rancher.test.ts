@@ -202,6 +202,84 @@ describe("operations/clients/rancher, against an HTTPS server with a private CA 
     }
   });
 
+  it("lists the snapshots of rke1 that are complete, and none of another cluster", async () => {
+    const backup = (name: string, completed: string | undefined, change: object = {}): object => ({
+      ...{ id: `c-abc12:${name}`, name, clusterId: "c-abc12", created: "2026-07-31T12:00:00Z" },
+      ...(completed !== undefined && {
+        status: {
+          conditions: [
+            { type: "Created", status: "True" },
+            { type: "Completed", status: completed },
+          ],
+        },
+      }),
+      ...change,
+    });
+    const backups = "GET /v3/etcdbackups?clusterId=c-abc12";
+    answers({
+      [backups]: {
+        body: {
+          data: [
+            backup("local", "True", { backupConfig: { enabled: true, s3BackupConfig: null } }),
+            backup("away", "True", { backupConfig: { s3BackupConfig: { bucketName: "etcd" } } }),
+            backup("running", "Unknown"),
+            backup("failed", "False"),
+            backup("queued", undefined),
+          ],
+          pagination: { next: "https://elsewhere.example.org/v3/etcdbackups?clusterId=c-abc12&marker=2" },
+        },
+      },
+      [`${backups}&marker=2`]: list(
+        backup("foreign", "True", { clusterId: "c-other" }),
+        backup("undated", "True", { created: "" }),
+      ),
+    });
+    const takenAt = Date.UTC(2026, 6, 31, 12);
+    assert.deepEqual(await client().snapshots(), [
+      { name: "local", takenAt, heldBy: "members" },
+      { name: "away", takenAt, heldBy: "store" },
+    ]);
+  });
+
+  it("lists the snapshots of rke2 and k3s that are complete and whose file is there, and none of another cluster", async () => {
+    const file = {
+      name: "etcd-snapshot-1",
+      nodeName: "lab-1",
+      createdAt: "2026-07-31T12:00:00Z",
+      status: "successful",
+    };
+    const snapshot = (snapshotFile: object, change: object = {}): object => ({
+      ...{ metadata: { name: "home-etcd-snapshot-1" }, spec: { clusterName: "home" }, snapshotFile },
+      ...{ status: { missing: false }, ...change },
+    });
+    const path = "GET /v1/rke.cattle.io.etcdsnapshots/fleet-default?labelSelector=rke.cattle.io%2Fcluster-name%3Dhome";
+    answers({
+      [path]: {
+        body: {
+          data: [
+            snapshot(file),
+            snapshot({ ...file, name: undefined, nodeName: "s3", s3: { bucket: "etcd" } }),
+            snapshot({ ...file, status: "failed" }),
+            snapshot({ ...file, status: undefined }),
+            snapshot(file, { status: { missing: true } }),
+          ],
+          continue: "next",
+        },
+      },
+      [`${path}&continue=next`]: list(
+        snapshot(file, { spec: { clusterName: "other" } }),
+        snapshot({ ...file, createdAt: undefined }),
+      ),
+    });
+    const takenAt = Date.UTC(2026, 6, 31, 12);
+    for (const distribution of ["rke2", "k3s"] as const) {
+      assert.deepEqual(await client(distribution).snapshots(), [
+        { name: "etcd-snapshot-1", takenAt, heldBy: { node: "lab-1" } },
+        { name: "home-etcd-snapshot-1", takenAt, heldBy: "store" },
+      ]);
+    }
+  });
+
   it("removes an rke1 node where Rancher offers it, and takes an absent one for removed", async () => {
     const path = "/v3/nodes/c-abc12:m-1";
     answers({ [`GET ${path}`]: { body: { links: { remove: "…" } } }, [`DELETE ${path}`]: { status: 200 } });

@@ -207,6 +207,7 @@ describe("operations/nodes/join, on the pretend home (does not prove that Ranche
     const rancher: Clients["rancher"] = {
       version: () => clients.rancher.version(),
       nodes: () => clients.rancher.nodes(),
+      snapshots: () => clients.rancher.snapshots(),
       removeNode: (id) => clients.rancher.removeNode(id),
       registration: async () => {
         await clients.kubernetes.patch(

@@ -23,7 +23,7 @@ describe("the gate before the retirements", () => {
     const migrated = await migratedHome();
     const before = structuredClone(migrated.home);
     const reading = counted(migrated.clients, (_, name) =>
-      assert.match(name, /read|list|nodes|version|vmIdFree/, name),
+      assert.match(name, /read|list|nodes|version|snapshots|vmIdFree/, name),
     );
     assert.deepEqual(await checkRetirement.run(inputOf(migrated), reading), {
       nodes: ["rancheros-1", "rancheros-2", "rancheros-3"],

@@ -207,6 +207,14 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
 
 const refusals: { name: string; change: (home: HomeState) => void; finding: string }[] = [
   {
+    name: "no snapshot of etcd but the one on its own disk",
+    change: (home) => {
+      delete home.rancher.snapshotEvery;
+      home.rancher.snapshots = [{ name: "local", takenAt: home.now, heldBy: { node: "debian-3" } }];
+    },
+    finding: "etcd: its snapshots of the last 24 h are on nodes that go and nowhere else (the newest is local): ",
+  },
+  {
     name: "fewer etcd members than a quorum needs",
     change: (home) => {
       for (const name of ["rancheros-1", "rancheros-2", "rancheros-3", "debian-4"])

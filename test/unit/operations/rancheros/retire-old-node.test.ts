@@ -177,6 +177,30 @@ const noEtcd = (home: HomeState, name: string): void => {
 
 const cases: readonly Case[] = [
   {
+    name: "no snapshot of etcd",
+    change: (home) => delete home.rancher.snapshotEvery,
+    finding: "etcd: Rancher knows no complete snapshot of it, so there is no way back from a lost quorum: switch",
+  },
+  {
+    name: "a snapshot of etcd that is older than the file allows",
+    change: (home) => {
+      delete home.rancher.snapshotEvery;
+      home.rancher.snapshots = [{ name: "by-hand", takenAt: home.now - 31 * 3_600_000, heldBy: "store" }];
+    },
+    finding: "etcd: its newest complete snapshot, by-hand, is 31 h old, and at most 24 h are allowed: take one",
+  },
+  {
+    name: "a snapshot of etcd that failed, and one that only a node has which is to go later",
+    change: (home) => {
+      delete home.rancher.snapshotEvery;
+      home.rancher.snapshots = [
+        { name: "failed", takenAt: home.now, heldBy: "store", state: "failed" },
+        { name: "local", takenAt: home.now, heldBy: { node: "rancheros-3" } },
+      ];
+    },
+    finding: "etcd: its snapshots of the last 24 h are on nodes that go and nowhere else (the newest is local): take",
+  },
+  {
     name: "a machine that moved to another host",
     change: (home) => (vmOf(home, "rancheros-1").host = "pve-2"),
     finding:
@@ -492,6 +516,15 @@ describe("what stands against a retirement is refused before anything is touched
         "- etcd: without rancheros-1 4 of 5 membe",
       ],
     );
+  });
+
+  it("asks for no snapshot beyond what the file allows", async () => {
+    const migrated = await migratedHome("home", (file) => (file.retirement = { snapshotHours: 48 }));
+    delete migrated.home.rancher.snapshotEvery;
+    migrated.home.rancher.snapshots = [
+      { name: "by-hand", takenAt: migrated.home.now - 31 * 3_600_000, heldBy: "store" },
+    ];
+    await retireOldNode.run(inputOf(migrated), migrated.clients);
   });
 
   it("a broken ledger", async () => {
@@ -994,8 +1027,12 @@ describe("the input of a retirement", () => {
       oldStorageClass: "nfs-client",
       volumes: [],
     };
-    assert.deepEqual(retireOldNode.schema.parse(recorded), { ...recorded, hosts: [] });
-    assert.deepEqual(retireOldNode.schema.parse({ ...recorded, later: 1 }), { ...recorded, hosts: [] });
+    assert.deepEqual(retireOldNode.schema.parse(recorded), { ...recorded, hosts: [], snapshotHours: 24 });
+    assert.deepEqual(retireOldNode.schema.parse({ ...recorded, later: 1 }), {
+      ...recorded,
+      hosts: [],
+      snapshotHours: 24,
+    });
     assert.deepEqual(retireOldNode.needs, ["proxmox", "rancher", "kubernetes"]);
   });
 });

@@ -99,6 +99,25 @@ describe("rehearsal/simulators/rancher, asked by the real client (does not prove
     );
   });
 
+  for (const name of ["home", "lab"] as const)
+    it(`${name}: lists snapshots of etcd, page by page: the recurring one and others, only those that are complete`, async () => {
+      const { home, cluster, client } = await start(name, { pageSize: 2 });
+      const takenAt = cluster.clock.now();
+      const heldBy = name === "home" ? ("members" as const) : { node: "lab-debian-1" };
+      home.rancher.snapshots = [
+        { name: "by-hand", takenAt, heldBy },
+        ...(["running", "failed", "missing"] as const).map((state) => ({ name: state, takenAt, heldBy, state })),
+      ];
+      const [recurring, ...others] = await client.snapshots();
+      assert.equal(recurring?.heldBy, "store");
+      const age = cluster.clock.now() - recurring.takenAt;
+      assert.ok(age >= 0 && age <= (name === "home" ? 12 : 5) * 3_600_000, String(age));
+      assert.deepEqual(others, [{ name: "by-hand", takenAt, heldBy }]);
+      delete home.rancher.snapshotEvery;
+      home.rancher.snapshots = [];
+      assert.deepEqual(await client.snapshots(), []);
+    });
+
   it("gives a registration that names it and its CA, in each distribution's form", async () => {
     const caChecksum = createHash("sha256").update(certificates().ca).digest("hex");
     for (const [name, agentImage] of [
