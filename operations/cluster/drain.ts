@@ -1,7 +1,8 @@
 import type { V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
-import type { Clients } from "../clients";
+import { ApiRefusal, type Clients } from "../clients";
 import { disruptionBudgets, pods } from "../kinds";
 import { NotYet, waitFor } from "../poll";
+import { Refusal } from "../refusal";
 import { evictable, nameOf } from "./placement";
 import { selects } from "./selector";
 
@@ -40,13 +41,24 @@ export async function drain({ kubernetes, clock, log }: Clients, node: string): 
 /** Why the pod was not evicted; undefined when it was. */
 async function evict(kubernetes: Clients["kubernetes"], pod: V1Pod): Promise<string | undefined> {
   const { name = "", namespace = "", labels } = pod.metadata ?? {};
-  const answer = await kubernetes.evict(name, namespace);
+  const over = async (): Promise<V1PodDisruptionBudget[]> =>
+    (await kubernetes.list<V1PodDisruptionBudget>(disruptionBudgets, { namespace })).filter((budget) =>
+      selects(budget.spec?.selector, labels),
+    );
+  const named = (budgets: readonly V1PodDisruptionBudget[]): string =>
+    budgets.map((budget) => budget.metadata?.name).join(" and ");
+  const answer = await kubernetes.evict(name, namespace).catch(async (error: unknown) => {
+    // The eviction API answers 500 to a pod under two budgets, names neither it nor them, and would do so for ever (tried).
+    const budgets = error instanceof ApiRefusal && error.status === 500 ? await over() : [];
+    if (budgets.length < 2) throw error;
+    throw new Refusal({
+      what: `${nameOf(pod)} cannot be evicted`,
+      why: `the disruption budgets ${named(budgets)} both select it, and the eviction API refuses a pod with more than one`,
+      next: `leave it one of them (\`kubectl -n ${namespace} get poddisruptionbudgets\`)`,
+    });
+  });
   if (answer.evicted) return undefined;
   // The API's message does not always name the budget.
-  const budgets = (await kubernetes.list<V1PodDisruptionBudget>(disruptionBudgets, { namespace }))
-    .filter((budget) => selects(budget.spec?.selector, labels) && (budget.status?.disruptionsAllowed ?? 0) === 0)
-    .map((budget) => budget.metadata?.name);
-  return budgets.length > 0
-    ? `is held by the disruption budget ${budgets.join(" and ")}`
-    : `was not evicted: ${answer.reason}`;
+  const full = (await over()).filter(({ status }) => (status?.disruptionsAllowed ?? 0) === 0);
+  return full.length > 0 ? `is held by the disruption budget ${named(full)}` : `was not evicted: ${answer.reason}`;
 }

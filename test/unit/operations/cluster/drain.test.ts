@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { StoredObject } from "../../../../operations/clients";
+import { ApiRefusal, type StoredObject } from "../../../../operations/clients";
 import { cordon, uncordon } from "../../../../operations/cluster/cordon";
 import { drain } from "../../../../operations/cluster/drain";
 import { pods } from "../../../../operations/kinds";
@@ -81,6 +81,28 @@ describe("drain on the pretend cluster (does not prove a real eviction: test/clu
     }
     const { why } = await refusalOf(drain(clients, "rancheros-1"));
     assert.equal(why, "last seen: apps/web is held by the disruption budget none and also-none");
+  });
+
+  it("ends at once at a pod under two budgets, which the API never evicts, and names both; any other error is passed on", async () => {
+    const { home, clients } = await migratedHome();
+    const answer = new ApiRefusal(500, "Unknown", "This pod has more than one PodDisruptionBudget");
+    clients.kubernetes.evict = () => Promise.reject(answer);
+    add(home, podOn("rancheros-1", "web"));
+    await assert.rejects(drain(clients, "rancheros-1"), answer);
+    for (const name of ["one", "two"]) {
+      add(home, {
+        apiVersion: "policy/v1",
+        kind: "PodDisruptionBudget",
+        metadata: { name, namespace: "apps" },
+        spec: { selector: { matchLabels: { app: "web" } } },
+        status: { disruptionsAllowed: 1 },
+      } as StoredObject);
+    }
+    assert.deepEqual(await refusalOf(drain(clients, "rancheros-1")), {
+      what: "apps/web cannot be evicted",
+      why: "the disruption budgets one and two both select it, and the eviction API refuses a pod with more than one",
+      next: "leave it one of them (`kubectl -n apps get poddisruptionbudgets`)",
+    });
   });
 });
 
