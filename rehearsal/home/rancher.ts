@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { Clock, RancherApi, RancherNode, Registration, Role } from "../../operations/clients";
+import type { Clock, KubernetesApi, RancherApi, RancherNode, Registration, Role } from "../../operations/clients";
 import { nodes } from "../../operations/kinds";
 import { nodeObject } from "./guest";
-import type { PretendKubernetes } from "./kubernetes";
 import type { HomeState, PretendRancherNode, RegistrationToken, Vm } from "./state";
 
 /** What the agent on a machine says of it when it registers. */
@@ -25,7 +24,8 @@ export class PretendRancher implements RancherApi {
   constructor(
     private readonly home: HomeState,
     private readonly clock: Clock,
-    private readonly kubernetes: PretendKubernetes,
+    /** The cluster that it manages; a real one where a test has one. */
+    private readonly kubernetes: Pick<KubernetesApi, "read" | "create" | "remove">,
   ) {}
 
   async version(): Promise<string> {
