@@ -181,7 +181,12 @@ describe(".github: the workflows (does not prove that GitHub runs them, or that 
 });
 
 const mistakes = {
-  actionlint: { file: "deploy.yml", from: "needs: look", to: "needs: looking", says: /needs job "looking" which does not exist/ },
+  actionlint: {
+    file: "deploy.yml",
+    from: "needs: look",
+    to: "needs: looking",
+    says: /needs job "looking" which does not exist/,
+  },
   zizmor: {
     file: "diff.yml",
     from: "printf '%s\\n' \"$NUMBER\"",
