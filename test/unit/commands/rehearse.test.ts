@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { main } from "../../../commands/rehearse";
 import { checkout, type Surroundings } from "../../../commands/validate";
@@ -76,6 +78,20 @@ describe("npm run rehearse (does not prove the rehearsal itself: that is told el
       [...(told[0]?.config.keys() ?? [])].filter((key) => /token|kubeconfig|private/i.test(key)),
       [],
     );
+  });
+
+  it("--html writes the page, beside what it prints, and says where", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "rehearse-"));
+    try {
+      const file = join(folder, "made", "home.html");
+      const { code, out, error } = await run(["home", "--html", file]);
+      assert.equal(code, 0);
+      assert.match(out, /Gates, in the order in which they opened/);
+      assert.ok(error.endsWith(`report: ${file}`), error);
+      assert.match(readFileSync(file, "utf8"), /^<!doctype html>[^]*<h1>Rehearsal of home<\/h1>[^]*<\/html>\n$/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("--fail that fits nothing is a usage error that says where names stand", async () => {
