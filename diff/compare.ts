@@ -99,10 +99,7 @@ function resourceChanges({ before, after, steps }: ComparedStack): readonly Reso
       replacedBy: step.replacedBy,
       deletesFirst: step.deletesFirst,
       refused: step.refused,
-      conditional:
-        (step.operation === "update" || step.operation === "replace") &&
-        changed.every(({ unknown }) => unknown === true) &&
-        step.replacedBy.every(({ path }) => step.unknown.includes(path)),
+      conditional: isConditional(step, one, other),
       properties: changed,
       ignored: step.ignored,
       settings: one && other ? settings(one, other) : [],
@@ -111,6 +108,19 @@ function resourceChanges({ before, after, steps }: ComparedStack): readonly Reso
     return isChange(change) ? [change] : [];
   });
   return inTree(changes);
+}
+
+/** Whether it is only named because something is known afterwards: in the recordings, where everything is known, it stays as it is. */
+export function isConditional(
+  step: PlannedStep,
+  before: RecordedResource | undefined,
+  after: RecordedResource | undefined,
+): boolean {
+  return (
+    (step.operation === "update" || step.operation === "replace") &&
+    properties(step, before, after).every(({ unknown }) => unknown === true) &&
+    step.replacedBy.every(({ path }) => step.unknown.includes(path))
+  );
 }
 
 /** By component, each where its first resource stands: what runs side by side is registered in any order. */

@@ -1,5 +1,7 @@
 import { environmentNames } from "../environment/links";
 import { evaluationFailures, pairStacks, stackChanges, summarize } from "./compare";
+import { addedAcknowledgements } from "./danger/acknowledge";
+import { findDangers } from "./danger/rules";
 import type { Plan, Recording } from "./format";
 import { Repository, type Commit } from "./git";
 import { reportVersion, type Report, type SideName } from "./report";
@@ -48,14 +50,17 @@ export async function diff(options: DiffOptions): Promise<Report> {
   const recorded = await recordBoth(trees.base, trees.head, changedTexts(secrets));
   if ("failure" in recorded) return { ...empty, failures: [recorded.failure] };
   const { baseRecording, headRecording, plan } = recorded;
-  const stacks = stackChanges(pairStacks(baseRecording, headRecording, plan), baseRecording, headRecording);
+  const compared = pairStacks(baseRecording, headRecording, plan);
+  const stacks = stackChanges(compared, baseRecording, headRecording);
+  const dangers = findDangers(compared, await addedAcknowledgements(repository, base.commit ?? "", head.commit));
   return {
     ...empty,
     failures: evaluationFailures(baseRecording, headRecording, plan),
     notes: notes(trees),
     stacks,
     secrets,
-    summary: summarize(stacks, []),
+    dangers,
+    summary: summarize(stacks, dangers),
   };
 }
 

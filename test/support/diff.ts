@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseDocument, type Document } from "yaml";
-import { pairStacks, stackChanges, type ComparedStack } from "../../diff/compare";
+import { evaluationFailures, pairStacks, stackChanges, type ComparedStack } from "../../diff/compare";
 import type { Plan, Recording, SecretTexts } from "../../diff/format";
 import { planSide, recordSide } from "../../diff/recorder/record-side";
 import type { ResourceChange, StackChanges } from "../../diff/report";
@@ -42,6 +42,8 @@ export async function compareHome(edits: readonly Edit[], secretTexts: SecretTex
   return recordText(edited(edits), async (folder) => {
     const head = await recordSide(folder, secretTexts);
     const plan = await planSide(folder, base, head, secretTexts);
+    const [failure] = evaluationFailures(base, head, plan);
+    if (failure) throw new Error(`${failure.stack}: ${failure.message}`);
     const compared = pairStacks(base, head, plan);
     return { base, head, plan, compared, stacks: stackChanges(compared, base, head) };
   });

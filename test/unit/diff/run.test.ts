@@ -162,6 +162,23 @@ describe("diff of two sides of a repository (each in a process of its own; npm's
     assert.equal(report.summary.delete, 0);
   });
 
+  it("a danger is acknowledged by a line that this very change adds, and by no other", async () => {
+    const dangerous = edited([[["oldNodes", 0, "retired"], true]]);
+    const line = "# diff: accept old-node-retired: its workloads moved on Monday\n";
+    const acknowledged = async (): Promise<unknown> =>
+      (await compare("HEAD")).dangers.map((danger) => danger.acknowledged?.why);
+    repository.write("Pulumi.home.yaml", dangerous);
+    assert.deepEqual(await acknowledged(), [undefined]);
+    repository.write("Pulumi.home.yaml", `${line}${dangerous}`);
+    assert.deepEqual(await acknowledged(), ["its workloads moved on Monday"]);
+    // It stood there before: for another change, now also moved to its end.
+    repository.write("Pulumi.home.yaml", `${line}${edited([])}`);
+    repository.commit("an older acknowledgement");
+    repository.write("Pulumi.home.yaml", `${dangerous}${line}`);
+    assert.deepEqual(await acknowledged(), [undefined]);
+    repository.git("reset", "--quiet", "--hard", "HEAD~1");
+  });
+
   it("packages that are not those of the lock are refused: a working tree runs what is installed", async () => {
     const lock = repository.read("package-lock.json");
     repository.write("package-lock.json", lock.replace(/("node_modules\/zod": \{\s+"version": )"[^"]+"/, '$1"0.0.1"'));
