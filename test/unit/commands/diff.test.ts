@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { exitCode, main } from "../../../commands/diff";
 import { checkout, type Surroundings } from "../../../commands/validate";
 import type { Report } from "../../../diff/report";
@@ -13,10 +16,15 @@ interface Run {
   readonly asked: readonly DiffOptions[];
 }
 
-async function run(args: readonly string[], answer: Report | Error = emptyReport): Promise<Run> {
+async function run(
+  args: readonly string[],
+  answer: Report | Error = emptyReport,
+  from?: readonly string[],
+): Promise<Run> {
   const [out, error, asked]: [string[], string[], DiffOptions[]] = [[], [], []];
   const where: Surroundings = {
     ...checkout(),
+    ...(from && { from }),
     out: (line) => void out.push(line),
     error: (line) => void error.push(line),
   };
@@ -43,7 +51,26 @@ describe("npm run diff (does not prove the comparison: that is test/unit/diff)",
     assert.deepEqual(JSON.parse(two.out), JSON.parse(JSON.stringify(emptyReport)));
   });
 
-  for (const args of [[], ["a", "b", "c"], ["a", "--format", "pdf"], ["a", "--surprise"], [""]]) {
+  it("--output: the report in its form in that file, from where the operator stands, and one line to be read", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "home-cluster-output-"));
+    const file = join("reports", "diff.html");
+    const { code, out } = await run(["main", "--format", "html", "--output", file], emptyReport, ["/nowhere", folder]);
+    const written = readFileSync(join(folder, file), "utf8");
+    const again = await run(["main", "--format", "html"]);
+    rmSync(folder, { recursive: true });
+    assert.equal(code, 0);
+    assert.equal(written, again.out);
+    assert.equal(out, "nothing changes; 0 dangers not acknowledged");
+  });
+
+  for (const args of [
+    [],
+    ["a", "b", "c"],
+    ["a", "--format", "pdf"],
+    ["a", "--output", ""],
+    ["a", "--surprise"],
+    [""],
+  ]) {
     it(`exits 2 with the usage for \`${args.join(" ")}\`, and compares nothing`, async () => {
       const { code, error, asked } = await run(args);
       assert.deepEqual([code, asked], [2, []]);
