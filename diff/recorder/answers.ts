@@ -30,6 +30,11 @@ const results: Readonly<Record<string, (input: Input) => unknown>> = {
   "check-longhorn-release": ({ chart, path, version }) => ({ chart: path ?? chart, version }),
   "default-class": ({ storageClass, oldStorageClass }) => ({ storageClass, recorded: [oldStorageClass] }),
   "check-ingress-chart": ({ namespace, chart }) => ({ namespace, chart, typeInSpec: false }),
+  "check-ingress-pods": ({ namespace, service, origin }) => ({
+    namespace,
+    service,
+    uid: origin === "existing" ? uuid(namespace, service) : "",
+  }),
   "record-ingress-service": ({ service }) => ({ service, original: { type: "NodePort", selector: {}, ports: [] } }),
   "read-ledgers": ({ volumes }) => ({
     volumes: entries(volumes).map(({ namespace, claim, newClaim }) => ({ namespace, claim, newClaim, phase: "none" })),

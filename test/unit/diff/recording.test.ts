@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Recording } from "../../../diff/format";
 import { recordSide } from "../../../diff/recorder/record-side";
 import { layers } from "../../../environment/stack";
 import { reveal } from "../../../rehearsal/record";
@@ -21,25 +22,27 @@ function form(value: unknown): unknown {
 }
 
 describe("diff: a recorded side (with stand-ins for every answer; that a live system would give them is not proved)", () => {
+  let recorded: Promise<Recording> | undefined;
+  const once = async (): Promise<Recording> =>
+    (recorded ??= keepingWarnings(() => recordSide(root, {})).then(({ result }) => result));
+
   for (const { name } of committed) {
     for (const layer of layers) {
       it(`${name}-${layer}: registers what the rehearsal registers, with inputs of the same form`, async () => {
-        const { result } = await keepingWarnings(() => recordSide(root, {}));
-        const recorded = result.layers.find(({ stack }) => stack === `${name}-${layer}`);
+        const side = (await once()).layers.find(({ stack }) => stack === `${name}-${layer}`);
         const { registrations } = await recordLayer(name, layer);
         const expected = registrations.filter(({ type }) => type !== "pulumi:pulumi:Stack");
         const forms = (all: readonly { urn: string; inputs: unknown }[]): Record<string, unknown> =>
           Object.fromEntries(all.map(({ urn, inputs }) => [urn, form(reveal(inputs))] as const).sort());
-        assert.deepEqual(forms(recorded?.resources ?? []), forms(expected));
+        assert.deepEqual(forms(side?.resources ?? []), forms(expected));
       });
     }
   }
 
   it("is the same however often it is made", async () => {
-    const once = await keepingWarnings(() => recordSide(root, {}));
     const again = await keepingWarnings(() => recordSide(root, {}));
-    const sorted = (recording: typeof once.result): unknown =>
+    const sorted = (recording: Recording): unknown =>
       recording.layers.map((layer) => [...layer.resources].sort((a, b) => a.urn.localeCompare(b.urn)));
-    assert.deepEqual(sorted(once.result), sorted(again.result));
+    assert.deepEqual(sorted(await once()), sorted(again.result));
   });
 });
