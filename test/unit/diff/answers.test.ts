@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { operationResult } from "../../../diff/recorder/answers";
+import { operationResult } from "../../../diff/recorder/results";
 import { layers } from "../../../environment/stack";
 import { isSecret, reveal } from "../../../rehearsal/record";
 import { verbOf } from "../../../rehearsal/verb";
