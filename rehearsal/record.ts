@@ -47,6 +47,14 @@ export interface Engine {
   readonly stackOutputs?: Readonly<Record<string, Properties>>;
   /** Told of every resource once it is done. */
   readonly done?: (registration: Registration, answer: Answer) => void;
+  /**
+   * Says all of what comes back for a resource, components included, in the place of `answer` and of the rules for previews: without an id it is unknown, and in
+   * a preview every output that is left out is unknown. `request` is what Registration is made from, whole.
+   */
+  readonly respond?: (
+    registration: Registration,
+    request: resources.RegisterResourceRequest,
+  ) => Answer | Promise<Answer>;
 }
 
 export interface RecordOptions extends Engine {
@@ -112,6 +120,12 @@ export async function record(program: () => unknown, options: RecordOptions = {}
       response.setUrn(registration.urn);
       registrations.push(registration);
       try {
+        if (options.respond) {
+          const { id = "", outputs: all = {} } = await options.respond(registration, request);
+          response.setId(id);
+          response.setObject(Struct.fromJavaScript(all as Record<string, JavaScriptValue>));
+          return reply(null, response);
+        }
         const answer = registration.custom
           ? ((await options.answer?.(registration)) ?? { id: `${registration.name}-id` })
           : {};
