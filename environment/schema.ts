@@ -287,10 +287,16 @@ const volume = z.strictObject({
   /** Name of the new claim. Default `<claim>-longhorn`. */
   newClaim: label.optional(),
   accessMode: z.enum(["ReadWriteOnce", "ReadWriteMany"]).default("ReadWriteOnce"),
-  /** How far this volume may go. */
-  stage: z
-    .enum(["copy"], { error: "must be copy: cutover and finalize are not built in this version" })
-    .default("copy"),
+  /**
+   * How far this volume may go. `copy`: copied and compared while its workload runs. `cutover`: the workload is stopped, the last changes copied and every file
+   * compared, and it comes back on the new volume. `finalize`: there is no way back any more, and the old volume is let go of; nothing deletes it.
+   */
+  stage: z.enum(["copy", "cutover", "finalize"]).default("copy"),
+  /**
+   * How the workload comes to the new volume; to be chosen from stage cutover on, without a default: either is wrong for some workload. `new-claim`: its pod
+   * template is changed to name the new claim. `same-name`: the new volume takes the old claim's name, the old one is kept as `<claim>-old`.
+   */
+  switch: z.enum(["new-claim", "same-name"]).optional(),
   /** Raised by one to run a failed copy again, under a new Job name. */
   attempt: z.int().min(1).default(1),
 });

@@ -20,6 +20,11 @@ export function newClaimName(volume: NamedVolume & { readonly newClaim?: string 
   return volume.newClaim ?? `${volume.claim}-longhorn`;
 }
 
+/** The claim under which the old volume is kept once the new one has taken its name (switch `same-name`). */
+export function keptClaimName({ claim }: NamedVolume): string {
+  return `${claim}-old`;
+}
+
 /** The copy Job's name. */
 export function migrationJobName(volume: NamedVolume, volumes: readonly NamedVolume[]): string {
   return `volume-migration-${volumeName(volume, volumes)}`;

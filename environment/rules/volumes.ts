@@ -3,7 +3,7 @@ import { at, whole } from "../origin";
 import type { Finding } from "../problem";
 import { toMebibytes } from "../quantity";
 import type { Environment } from "../schema";
-import { migrationJobName, newClaimName } from "../volume-name";
+import { keptClaimName, migrationJobName, newClaimName } from "../volume-name";
 
 /** The volumes that move: which claim becomes which, and what is named after them. */
 
@@ -52,6 +52,32 @@ export function newClaimTaken(environment: Environment): readonly Finding[] {
   return repeated([...old, ...fresh], "claim", "write a newClaim that nothing else has");
 }
 
+/** The old volume keeps its data under a name of its own. */
+export function keptClaimTaken(environment: Environment): readonly Finding[] {
+  const volumes = distinct(environment.volumes);
+  const taken = volumes.flatMap((volume) => [
+    { value: nameOf(volume), who: "an old volume", path: at(volume, "claim") },
+    {
+      value: `${volume.namespace}/${newClaimName(volume)}`,
+      who: `the new volume of ${nameOf(volume)}`,
+      path: at(volume, volume.newClaim === undefined ? "claim" : "newClaim"),
+    },
+  ]);
+  return volumes
+    .filter((volume) => volume.switch === "same-name")
+    .flatMap((volume) => {
+      const kept = `${volume.namespace}/${keptClaimName(volume)}`;
+      return taken
+        .filter(({ value }) => value === kept)
+        .map(({ who, path }) => ({
+          path: at(volume, "switch"),
+          value: kept,
+          why: `its old volume is to be kept under this name, which is the claim of ${who} already (${path})`,
+          remedy: "write another newClaim there, or switch: new-claim here",
+        }));
+    });
+}
+
 /** 63, because the claim's name becomes a label's value. */
 export function newClaimTooLong(environment: Environment): readonly Finding[] {
   return environment.volumes
@@ -61,6 +87,19 @@ export function newClaimTooLong(environment: Environment): readonly Finding[] {
       value: newClaimName(volume),
       why: `has ${newClaimName(volume).length} characters, and at most 63 can be used as a label`,
       remedy: "write a shorter newClaim",
+    }));
+}
+
+/** Neither way of switching is right for every workload, so none is taken for granted where a workload is about to be stopped. */
+export function switchNotChosen(environment: Environment): readonly Finding[] {
+  return environment.volumes
+    .filter((volume) => volume.stage !== "copy" && volume.switch === undefined)
+    .map((volume) => ({
+      path: at(volume, "stage"),
+      value: volume.stage,
+      why: "needs a switch: how the workload comes to the new volume",
+      remedy:
+        "write switch: same-name where the claim's name must stay (a StatefulSet's own claims, a chart without existingClaim), else switch: new-claim",
     }));
 }
 
