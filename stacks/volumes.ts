@@ -25,7 +25,9 @@ export async function volumes(context: Context): Promise<Declared<VolumesOutputs
     newClaim: newClaimName(volume),
     accessMode: volume.accessMode,
     stage: volume.stage,
+    ...(volume.switch && { switch: volume.switch }),
     attempt: volume.attempt,
+    environment: context.environment,
   }));
 
   const agreed = ask(readLedgers, ways, { volumes: declared }, { provider: operations });

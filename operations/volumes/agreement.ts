@@ -2,6 +2,7 @@ import type { V1PersistentVolumeClaim } from "@kubernetes/client-node";
 import { z } from "zod";
 import { Refusal } from "../refusal";
 import { hasReached, ledgerName, ledgerNamespace, type Ledger } from "./ledger";
+import { switches } from "./ledger-form";
 import { volumeId } from "./migration-pod";
 
 /** One thing that stands against going on, and the one edit or command that mends it. */
@@ -17,8 +18,12 @@ export const declaredVolume = z.strictObject({
   /** The new claim's name. */
   newClaim: z.string(),
   accessMode: z.enum(["ReadWriteOnce", "ReadWriteMany"]),
-  stage: z.enum(["copy"]),
+  stage: z.enum(["copy", "cutover", "finalize"]),
+  /** Always there from stage cutover on. */
+  switch: z.enum(switches).optional(),
   attempt: z.int().min(1),
+  /** The environment's name, for the commands that messages name. */
+  environment: z.string().optional(),
 });
 export type DeclaredVolume = z.infer<typeof declaredVolume>;
 
@@ -30,21 +35,148 @@ export interface LiveClaims {
 
 /** Everything in which the file contradicts the ledger, or either of them the live claims. Without a ledger nothing has begun that could be contradicted. */
 export function disagreements(volume: DeclaredVolume, ledger: Ledger | undefined, live: LiveClaims): Finding[] {
-  if (!ledger) return [];
-  if (hasReached(ledger.phase, "switched")) {
-    return [
-      {
-        why: `the ledger says ${ledger.phase}, and the file says stage ${volume.stage}: a copy would go over the volume that the workload lives on`,
-        next: "take the volume out of the file: its Jobs go, its data and its ledger stay",
-      },
-    ];
-  }
+  const stage = stageFindings(volume, ledger, live);
+  if (stage.length > 0 || !ledger) return stage;
+  // In the middle of a switch the claims are where its last step left them, which the switch itself looks at.
+  if (hasReached(ledger.phase, "switching")) return switchedClaimChanged(volume, ledger, live);
   return [
     ...attemptWentBack(volume, ledger),
     ...(startsAnew(volume, ledger, live.target)
       ? []
       : [...sourceChanged(ledger, live.source), ...targetChanged(volume, ledger, live.target)]),
     ...accessModeChanged(volume, live.target),
+  ];
+}
+
+/** The command that takes the workload back to the old volume. */
+export function rollbackCommand(volume: Pick<DeclaredVolume, "namespace" | "claim" | "environment">): string {
+  return `\`npm run rollback -- ${volume.environment ?? "<environment>"} ${volumeId(volume)}\``;
+}
+
+/** What the ledger says of the stage that the file wants. */
+function stageFindings(volume: DeclaredVolume, ledger: Ledger | undefined, live: LiveClaims): Finding[] {
+  if (ledger?.rollback?.state === "begun") {
+    return [
+      {
+        why: `a rollback to the old volume was begun at ${ledger.rollback.at} and did not come to its end`,
+        next: `run it again: ${rollbackCommand(volume)}`,
+      },
+    ];
+  }
+  switch (volume.stage) {
+    case "copy":
+      return ledger ? copyFindings(volume, ledger) : [];
+    case "cutover":
+      return cutoverFindings(volume, ledger, live);
+    case "finalize":
+      if (ledger && hasReached(ledger.phase, "switched")) return switchChanged(volume, ledger);
+      return [
+        {
+          why: `the file says stage finalize, and ${said(ledger)}: nothing shows that the workload lives on the new volume`,
+          next: "write stage: cutover and run `pulumi up` first",
+        },
+      ];
+  }
+}
+
+function copyFindings(volume: DeclaredVolume, ledger: Ledger): Finding[] {
+  if (ledger.phase === "finalized") {
+    return [
+      {
+        why: "the ledger says finalized, and the file says stage copy: a copy would go over the volume that the workload lives on",
+        next: "write stage: finalize, or take the volume out of the file: its Jobs go, its data and its ledger stay",
+      },
+    ];
+  }
+  if (hasReached(ledger.phase, "quiesced") || ledger.cutover) {
+    const where = hasReached(ledger.phase, "switched")
+      ? "its workload lives on the new volume"
+      : "its workload may be stopped";
+    return [
+      {
+        why: `the ledger says ${ledger.phase} with a cutover begun, and the file says stage copy: ${where}`,
+        next: `write stage: cutover to go on, or go back to the old volume: ${rollbackCommand(volume)}`,
+      },
+    ];
+  }
+  return usedTarget(volume, ledger);
+}
+
+function cutoverFindings(volume: DeclaredVolume, ledger: Ledger | undefined, live: LiveClaims): Finding[] {
+  if (!ledger || !hasReached(ledger.phase, "warm")) {
+    return [
+      {
+        why: `the file says stage cutover, and ${said(ledger)}: there is no warm copy to begin with`,
+        next: "write stage: copy and run `pulumi up` first",
+      },
+    ];
+  }
+  if (ledger.phase === "finalized") {
+    return [
+      {
+        why: "the ledger says finalized, and the file says stage cutover",
+        next: "write stage: finalize, or take the volume out of the file: its data and its ledger stay",
+      },
+    ];
+  }
+  const { rollback } = ledger;
+  if (rollback && !ledger.cutover && volume.attempt <= rollback.attempt) {
+    return [
+      {
+        why: `the cutover of attempt ${rollback.attempt} was rolled back at ${rollback.at}, and the file still says stage cutover`,
+        next: `write stage: copy to stay on the old volume, or attempt: ${rollback.attempt + 1}${rollback.used ? " and another newClaim with stage: copy first" : ""} to cut over again`,
+      },
+    ];
+  }
+  if (startsAnew(volume, ledger, live.target)) {
+    return [
+      {
+        why: "the file asks for another copy and for its cutover at once",
+        next: "write stage: copy and run `pulumi up` first",
+      },
+    ];
+  }
+  return [...switchChanged(volume, ledger), ...usedTarget(volume, ledger)];
+}
+
+/** A cutover that has begun goes on as it began. */
+function switchChanged(volume: DeclaredVolume, { cutover }: Ledger): Finding[] {
+  if (!cutover || cutover.switch === volume.switch) return [];
+  return [
+    {
+      why: `the cutover began with switch ${cutover.switch}, and the file says ${volume.switch ?? "none"}`,
+      next: `write switch: ${cutover.switch}, or go back to the old volume: ${rollbackCommand(volume)}`,
+    },
+  ];
+}
+
+/** After a rollback the new volume may hold what the workload wrote on it: another attempt is never a copy over that. */
+function usedTarget(volume: DeclaredVolume, ledger: Ledger): Finding[] {
+  const { rollback } = ledger;
+  if (!rollback?.used || volume.attempt <= rollback.attempt || volume.newClaim !== ledger.targetClaim) return [];
+  return [
+    {
+      why: `the new claim ${volume.newClaim} was in use until the rollback at ${rollback.at}, and what was written there then is nowhere else`,
+      next: "write another newClaim with the higher attempt, and stage: copy",
+    },
+  ];
+}
+
+function said(ledger: Ledger | undefined): string {
+  return ledger ? `the ledger says ${ledger.phase}` : "there is no ledger";
+}
+
+/** Behind a switch, the claim that the workload lives on. What became of the old one then is the operator's. */
+function switchedClaimChanged(volume: DeclaredVolume, { phase, cutover }: Ledger, live: LiveClaims): Finding[] {
+  if (phase !== "switched" || !cutover?.live) return [];
+  const { claim, uid } = cutover.live;
+  const found = claim === volume.claim ? live.source : live.target;
+  if (found?.metadata?.uid === uid) return [];
+  return [
+    {
+      why: `the claim ${claim} that the workload was switched to (UID ${uid}) ${found ? "was made anew" : "is gone"}`,
+      next: `see what became of it: \`kubectl -n ${volume.namespace} get persistentvolumeclaims\`; if that was you, take the volume out of the file`,
+    },
   ];
 }
 

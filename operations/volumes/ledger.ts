@@ -3,16 +3,13 @@ import { z } from "zod";
 import { ApiRefusal, type Clients, type KubernetesApi } from "../clients";
 import { configMaps } from "../kinds";
 import { Refusal } from "../refusal";
+import { hasReached, ledgerSchema, type Ledger } from "./ledger-form";
+
+export { hasReached, ledgerPhases } from "./ledger-form";
+export type { Comparison, Consumer, Ledger, LedgerPhase } from "./ledger-form";
 
 /** The namespace of everything that this program keeps in the cluster for itself. */
 export const ledgerNamespace = "home-cluster";
-
-/**
- * How far a volume is, in order. `copied`: a copy Job ended well. `warm`: a copy is there, and the workload may have gone on writing since. `verified`: a
- * comparison found no difference while nothing mounted the old volume. `switched`: the workload lives on the new volume. `finalized`: the old one may go.
- */
-export const ledgerPhases = ["prepared", "copied", "warm", "verified", "switched", "finalized"] as const;
-export type LedgerPhase = (typeof ledgerPhases)[number];
 
 /** A volume by what names it in the file. */
 export interface VolumeRef {
@@ -20,78 +17,9 @@ export interface VolumeRef {
   readonly claim: string;
 }
 
-const count = z.int().min(0);
-const time = z.iso.datetime();
-
-/** A pod that refers to a claim. */
-const consumerSchema = z.strictObject({
-  pod: z.string(),
-  /** `StatefulSet/valheim`; absent for a bare pod. */
-  owner: z.string().optional(),
-  /** Absent while no node has been chosen: it cannot have written yet. */
-  node: z.string().optional(),
-});
-export type Consumer = z.infer<typeof consumerSchema>;
-
-/** What one verification found, and what was known of the old volume's users around it. */
-const comparisonSchema = z.strictObject({
-  attempt: z.int().min(1),
-  at: time,
-  /** UID of the verification pod: the same pod's findings are judged once. */
-  pod: z.string(),
-  entries: count,
-  bytes: count,
-  differences: count,
-  /** The first differing files, as the verification names them. */
-  first: z.array(z.string()),
-  /** Hash over everything compared, old side. */
-  manifest: z.string(),
-  /** Files that went away while they were compared: somebody was writing. */
-  vanished: count,
-  /** Who used the old claim before and after. */
-  consumers: z.array(consumerSchema),
-  /** Who used the new one. */
-  targetConsumers: z.array(consumerSchema),
-});
-export type Comparison = z.infer<typeof comparisonSchema>;
-
-/** Strict, so that a checkout that is older than the ledger refuses it instead of dropping what it does not know. */
-const ledgerSchema = z.strictObject({
-  version: z.literal(1),
-  /** `<namespace>/<claim>`: the ConfigMap's name alone is ambiguous (`a-b`/`c` and `a`/`b-c`). */
-  volume: z.string(),
-  phase: z.enum(ledgerPhases),
-  /** The file's `attempt` that brought it here. */
-  attempt: z.int().min(1),
-  /** The old claim's UID and its PersistentVolume. */
-  sourceUid: z.string(),
-  sourceVolume: z.string(),
-  /** The new claim; its UID once it exists. */
-  targetClaim: z.string(),
-  targetUid: z.string().optional(),
-  /** When each phase was reached. */
-  times: z.partialRecord(z.enum(ledgerPhases), time),
-  /** Who used the old claim when the volume was first looked at: what a cutover has to stop. */
-  consumers: z.array(consumerSchema),
-  /** Who used it right before a verification. */
-  observed: z.strictObject({ attempt: z.int().min(1), at: time, consumers: z.array(consumerSchema) }).optional(),
-  /** What the phase rests on. */
-  comparison: comparisonSchema.optional(),
-  /** A later comparison that did not change the phase. */
-  later: comparisonSchema.optional(),
-});
-
-/** One volume's ledger: the truth about it that every operation reads, kept in the cluster beside the data and not in a stack's state. */
-export type Ledger = z.infer<typeof ledgerSchema>;
-
 /** The ConfigMap that holds the ledger. */
 export function ledgerName({ namespace, claim }: VolumeRef): string {
   return `volume-${namespace}-${claim}`;
-}
-
-/** Whether `phase` is `other` or comes after it. */
-export function hasReached(phase: LedgerPhase, other: LedgerPhase): boolean {
-  return ledgerPhases.indexOf(phase) >= ledgerPhases.indexOf(other);
 }
 
 /** undefined when the volume has none yet. A broken one is refused: reading it as "none" would begin a migration over a finished one. */
@@ -103,7 +31,8 @@ export async function readLedger(kubernetes: KubernetesApi, volume: VolumeRef): 
 /**
  * Reads the ledger, changes it and writes it with the resourceVersion that was read; when someone wrote in between, it reads and changes again, so `change`
  * must depend on nothing but what it is given. Stamps `times` when a phase is reached. A phase never goes back: `change` that would do so is refused, with
- * one exception: a copy of a higher attempt into another claim (of another name or UID) begins anew while nothing later than `warm` was reached. Returns what now stands.
+ * two exceptions: a copy of a higher attempt into another claim (of another name or UID) begins anew while nothing later than `warm` was reached, and a rollback
+ * that is written down takes any phase but `finalized` back to `warm`. Returns what now stands.
  */
 export async function writeLedger(
   { kubernetes, clock }: Pick<Clients, "kubernetes" | "clock">,
@@ -167,7 +96,7 @@ function toText(ledger: Ledger): string {
 }
 
 function refuseGoingBack(volume: VolumeRef, current: Ledger, next: Ledger): void {
-  if (hasReached(next.phase, current.phase) || beginsAnew(current, next)) return;
+  if (hasReached(next.phase, current.phase) || beginsAnew(current, next) || rollsBack(current, next)) return;
   throw new Refusal({
     what: `ledger of volume ${volume.namespace}/${volume.claim}: not set from ${current.phase} back to ${next.phase}`,
     why: "later steps, the retirement of the old nodes among them, may already have relied on it",
@@ -181,6 +110,16 @@ function beginsAnew(current: Ledger, next: Ledger): boolean {
     !hasReached(current.phase, "verified") &&
     next.attempt > current.attempt &&
     (next.targetClaim !== current.targetClaim || next.targetUid !== current.targetUid)
+  );
+}
+
+/** The workload goes back to the old volume: nothing may rely on the new one from before the first step of that. */
+function rollsBack(current: Ledger, next: Ledger): boolean {
+  return (
+    current.phase !== "finalized" &&
+    current.rollback?.state !== "begun" &&
+    next.phase === "warm" &&
+    next.rollback?.state === "begun"
   );
 }
 

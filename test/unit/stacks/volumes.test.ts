@@ -243,7 +243,7 @@ describe("stacks/volumes (does not prove that one provider takes over what exist
         const recording = await up(at, { preview });
         assert.match(
           recording.error?.message ?? "",
-          /volume games\/valheim-server-data: the ledger says switched.*volume games\/valheim-server-data: take the volume out of the file/s,
+          /volume games\/valheim-server-data: the ledger says switched.*`npm run rollback -- home games\/valheim-server-data`/s,
         );
         assert.deepEqual(ofVolumes(recording), []);
         assert.deepEqual(

@@ -59,10 +59,10 @@ describe("operations/volumes/read-ledgers", () => {
       assert.deepEqual(error.parts, {
         what: "the file and the volumes' ledgers disagree: refused, nothing was touched",
         why:
-          "volume games/valheim-server-data: the ledger says switched, and the file says stage copy: a copy would go over the volume that the workload lives on\n" +
+          "volume games/valheim-server-data: the ledger says switched with a cutover begun, and the file says stage copy: its workload lives on the new volume\n" +
           "        volume media/jellyfin-config: attempt is 1, and the ledger has seen 2",
         next:
-          "volume games/valheim-server-data: take the volume out of the file: its Jobs go, its data and its ledger stay\n" +
+          "volume games/valheim-server-data: write stage: cutover to go on, or go back to the old volume: `npm run rollback -- <environment> games/valheim-server-data`\n" +
           "        volume media/jellyfin-config: write attempt: 2, or 3 to run the copy again",
       });
       return true;
