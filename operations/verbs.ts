@@ -42,6 +42,17 @@ export const operations: Operations = {
   "observe-consumers": async () => (await import("./volumes/observe-consumers.ts")).observeConsumers,
   "conclude-copy": async () => (await import("./volumes/conclude-copy.ts")).concludeCopy,
 
+  "prepare-cutover": async () => (await import("./volumes/prepare-cutover.ts")).prepareCutover,
+  "quiesce-volume": async () => (await import("./volumes/quiesce-volume.ts")).quiesceVolume,
+  "conclude-cutover": async () => (await import("./volumes/conclude-cutover.ts")).concludeCutover,
+  "switch-volume": async () => (await import("./volumes/switch-volume.ts")).switchVolume,
+  "resume-volume": async () => (await import("./volumes/resume-volume.ts")).resumeVolume,
+  "probe-volume": async () => (await import("./volumes/resume-volume.ts")).probeVolume,
+  "plan-rollback": async () => (await import("./volumes/rollback-volume.ts")).planRollback,
+  "rollback-volume": async () => (await import("./volumes/rollback-volume.ts")).rollbackVolume,
+  "prepare-finalize": async () => (await import("./volumes/finalize-volume.ts")).prepareFinalize,
+  "finalize-volume": async () => (await import("./volumes/finalize-volume.ts")).finalizeVolume,
+
   "cordon-without-longhorn": async () => (await import("./cluster/without-longhorn.ts")).cordonWithoutLonghorn,
   "uncordon-without-longhorn": async () => (await import("./cluster/without-longhorn.ts")).uncordonWithoutLonghorn,
 

@@ -20,6 +20,9 @@ const input = z.strictObject({
 });
 type Input = z.infer<typeof input>;
 
+/** A volume with the Job that verified it. */
+export type Verified = Pick<Input, "namespace" | "claim" | "newClaim" | "attempt" | "job">;
+
 /** What components/volumes/scripts/verify.py leaves as its pod's termination message. */
 const findingsSchema = z.strictObject({
   version: z.literal(1),
@@ -29,6 +32,9 @@ const findingsSchema = z.strictObject({
   first: z.array(z.string()),
   manifest: z.string(),
   vanished: z.int().min(0),
+  /** Only of the verification behind a fence: the one under which the final pass had finished. */
+  phase: z.enum(["warm", "final"]).optional(),
+  fence: z.string().optional(),
 });
 
 /** Where the volume stands after this attempt's verification, and what that found. */
@@ -48,7 +54,7 @@ export const concludeCopy = defineOperation({
   async run(volume, clients): Promise<Concluded> {
     const { kubernetes, log } = clients;
     const ledger = await requireLedger(kubernetes, volume);
-    if (hasReached(ledger.phase, "switched")) {
+    if (hasReached(ledger.phase, "quiesced")) {
       log(`${called(volume)}: the ledger says ${ledger.phase}: a copy's verification says nothing about it any more`);
       return { phase: ledger.phase };
     }
@@ -71,7 +77,7 @@ export const concludeCopy = defineOperation({
 });
 
 /** The pod of the Job that carried its comparison out. */
-async function verificationPod(kubernetes: KubernetesApi, volume: Input): Promise<V1Pod> {
+export async function verificationPod(kubernetes: KubernetesApi, volume: Verified): Promise<V1Pod> {
   // Not batch.kubernetes.io/job-name, which clusters before 1.27 do not set; this one is on all.
   const all = await kubernetes.list(pods, { namespace: volume.namespace, labels: { "job-name": volume.job } });
   const done = all.find((pod) => pod.status?.phase === "Succeeded");
@@ -111,7 +117,7 @@ async function compare({ kubernetes, clock }: Clients, volume: Input, ledger: Le
 }
 
 /** A claim that was made anew under the same name has another volume behind it. */
-async function refuseOtherClaims(kubernetes: KubernetesApi, volume: Input, ledger: Ledger): Promise<void> {
+export async function refuseOtherClaims(kubernetes: KubernetesApi, volume: Verified, ledger: Ledger): Promise<void> {
   for (const [claim, uid] of [
     [volume.claim, ledger.sourceUid],
     [volume.newClaim, ledger.targetUid],
@@ -126,7 +132,7 @@ async function refuseOtherClaims(kubernetes: KubernetesApi, volume: Input, ledge
   }
 }
 
-function parseFindings(volume: Input, pod: V1Pod): z.infer<typeof findingsSchema> {
+export function parseFindings(volume: Verified, pod: V1Pod): z.infer<typeof findingsSchema> {
   const message = pod.status?.containerStatuses?.[0]?.state?.terminated?.message ?? "";
   const parsed = findingsSchema.safeParse(fromJson(message));
   if (parsed.success) return parsed.data;

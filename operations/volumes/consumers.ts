@@ -30,7 +30,8 @@ export function describeConsumer({ pod, owner, node }: Consumer): string {
   return `${owner ?? "bare pod"} (pod ${pod} ${node === undefined ? "waiting for a node" : `on ${node}`})`;
 }
 
-function refersTo(pod: V1Pod, claim: string): boolean {
+/** Whether the pod names the claim, mounted or not. */
+export function refersTo(pod: V1Pod, claim: string): boolean {
   return (pod.spec?.volumes ?? []).some(
     (volume) =>
       volume.persistentVolumeClaim?.claimName === claim ||
@@ -39,7 +40,8 @@ function refersTo(pod: V1Pod, claim: string): boolean {
   );
 }
 
-function hasEnded(pod: V1Pod): boolean {
+/** Whether it has run to its end, well or not. */
+export function hasEnded(pod: V1Pod): boolean {
   return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 }
 

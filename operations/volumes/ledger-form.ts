@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { workloadRecord } from "./workloads/record";
 
 /** What a ledger holds; reading and writing it is ledger.ts's. */
 
@@ -84,14 +85,27 @@ const cutoverSchema = z.strictObject({
   /** The file's `attempt` and `switch` that began it. */
   attempt: z.int().min(1),
   switch: z.enum(switches),
+  /** Who uses the old claim and what puts each back as it was, from before the first of them is stopped. */
+  workload: workloadRecord,
   /** Written once nothing mounted either claim: what is copied, compared and switched carries it. */
-  fence: z.strictObject({ id: z.string(), at: time }).optional(),
+  fence: z
+    .strictObject({
+      id: z.string(),
+      at: time,
+      /** UIDs of pods that refer to a claim and had ended by then: every other one has come since. */
+      ended: z.array(z.string()),
+      /** `metadata.generation` of each stopped owner by name: a higher one was changed since, even if it was changed back. */
+      generations: z.record(z.string(), z.int()),
+    })
+    .optional(),
   /** What the comparison behind the fence found. */
   comparison: comparisonSchema.optional(),
   /** Both claims as they were, written before the first of them is touched; for `same-name` alone. */
   claims: z.strictObject({ source: keptClaimSchema, target: keptClaimSchema }).optional(),
   /** The claim that the workload has from the switch on. */
   live: z.strictObject({ claim: z.string(), uid: z.string() }).optional(),
+  /** Who used that claim when a rollback began, from before the first of them is stopped. */
+  back: workloadRecord.optional(),
 });
 export type Cutover = z.infer<typeof cutoverSchema>;
 
@@ -106,6 +120,8 @@ const rollbackSchema = z.strictObject({
   attempt: z.int().min(1),
   /** The new volume may hold what the workload wrote there: it is never copied over. */
   used: z.boolean(),
+  /** The workload has its old volume again, and only has to be started. */
+  returned: z.boolean().optional(),
 });
 
 /** Who deletes a volume's data once its claim goes, as it was before the program set `Retain`. */
@@ -122,6 +138,8 @@ export const ledgerSchema = z.strictObject({
   /** The old claim's UID and its PersistentVolume. */
   sourceUid: z.string(),
   sourceVolume: z.string(),
+  /** UID under which the copy knows the old claim, where a rollback has made that one anew over the same volume. */
+  copiedUid: z.string().optional(),
   /** The new claim; its UID once it exists. */
   targetClaim: z.string(),
   targetUid: z.string().optional(),

@@ -28,7 +28,11 @@ export const observeConsumers = defineOperation({
   schema: input,
   async run(volume, clients): Promise<Observed> {
     const { namespace, claim, newClaim, attempt } = volume;
-    await requireLedger(clients.kubernetes, volume);
+    const { phase } = await requireLedger(clients.kubernetes, volume);
+    if (hasReached(phase, "quiesced")) {
+      clients.log(`${called(volume)}: the ledger says ${phase}: nobody has to be looked at for a copy any more`);
+      return { consumers: [] };
+    }
     const target = await clients.kubernetes.read(claims, newClaim, namespace);
     const targetUid = target?.metadata?.uid;
     if (targetUid === undefined || target?.status?.phase !== "Bound") {
@@ -42,7 +46,7 @@ export const observeConsumers = defineOperation({
     const at = new Date(clients.clock.now()).toISOString();
     const written = await writeLedger(clients, volume, (current) => {
       const ledger = existing(current, volume);
-      if (hasReached(ledger.phase, "switched") || ledger.observed?.attempt === attempt) return ledger;
+      if (ledger.observed?.attempt === attempt) return ledger;
       return {
         ...ledger,
         phase: hasReached(ledger.phase, "copied") ? ledger.phase : "copied",

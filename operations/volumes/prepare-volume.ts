@@ -4,7 +4,7 @@ import { claims } from "../kinds";
 import { defineOperation } from "../operation";
 import { called, declaredVolume, disagreements, refuseFindings, startsAnew } from "./agreement";
 import { consumersOf, describeConsumer } from "./consumers";
-import { ledgerNamespace, readLedger, writeLedger, type Ledger } from "./ledger";
+import { hasReached, ledgerNamespace, readLedger, writeLedger, type Ledger } from "./ledger";
 import { volumeId } from "./migration-pod";
 import {
   clusterFindings,
@@ -24,9 +24,12 @@ const input = z.strictObject({
   oldSize: z.string(),
 });
 
-/** What the copy Job needs to know of the old claim. */
+/** What the Jobs need to know of the claims. */
 export interface Prepared {
+  /** UID under which the copy knows the old claim. */
   readonly sourceUid: string;
+  /** The new claim's, where there is one already. */
+  readonly targetUid?: string;
 }
 
 /**
@@ -39,6 +42,7 @@ export const prepareVolume = defineOperation({
   schema: input,
   async run(volume, clients): Promise<Prepared> {
     const ledger = await readLedger(clients.kubernetes, volume);
+    if (ledger && (ledger.cutover || hasReached(ledger.phase, "quiesced"))) return begun(clients, volume, ledger);
     const live = {
       source: await clients.kubernetes.read(claims, volume.claim, volume.namespace),
       target: await clients.kubernetes.read(claims, volume.newClaim, volume.namespace),
@@ -61,14 +65,37 @@ export const prepareVolume = defineOperation({
       targetClaim: volume.newClaim,
       times: {},
       consumers,
+      // Of the same old volume still: what it had before we set it is not read from what we set.
+      ...(ledger?.reclaim && { reclaim: { source: ledger.reclaim.source } }),
     };
     const written = await writeLedger(clients, volume, (current) =>
       !current || startsAnew(volume, current, live.target) ? fresh : { ...current, attempt: volume.attempt, consumers },
     );
     report(clients, volume, written);
-    return { sourceUid };
+    return jobsNeed({ ...written, ...(live.target?.metadata?.uid && { targetUid: live.target.metadata.uid }) });
   },
 });
+
+/** Once a cutover has begun, what is to be copied is no question any more; the claims may be anywhere between their old and their new names. */
+async function begun(clients: Clients, volume: PreflightVolume, ledger: Ledger): Promise<Prepared> {
+  refuseFindings(
+    `${called(volume)}: the file and the ledger disagree, and nothing was changed`,
+    disagreements(volume, ledger, {
+      source: await clients.kubernetes.read(claims, volume.claim, volume.namespace),
+      target: await clients.kubernetes.read(claims, volume.newClaim, volume.namespace),
+    }),
+  );
+  const written = await writeLedger(clients, volume, (current) => ({
+    ...(current ?? ledger),
+    attempt: volume.attempt,
+  }));
+  clients.log(`${called(volume)}: its cutover has begun (attempt ${written.attempt}, ledger: ${written.phase})`);
+  return jobsNeed(written);
+}
+
+function jobsNeed({ copiedUid, sourceUid, targetUid }: Ledger): Prepared {
+  return { sourceUid: copiedUid ?? sourceUid, ...(targetUid !== undefined && { targetUid }) };
+}
 
 async function preflight(kubernetes: KubernetesApi, volume: PreflightVolume) {
   return [

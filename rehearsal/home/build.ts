@@ -3,6 +3,7 @@ import type {
   V1PersistentVolumeClaim,
   V1Pod,
   V1Service,
+  V1StatefulSet,
   V1StorageClass,
 } from "@kubernetes/client-node";
 import type { StoredObject } from "../../operations/clients";
@@ -33,6 +34,7 @@ export function buildHome(environment: Environment): HomeState {
       kind: "Namespace",
       metadata: { name },
     })),
+    ...environment.volumes.map(workloadOf),
   ];
   return {
     now: start,
@@ -146,7 +148,7 @@ function stamped(object: StoredObject, index: number): StoredObject {
     ...object,
     metadata: {
       ...object.metadata,
-      uid: `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`,
+      uid: object.metadata?.uid ?? `00000000-0000-4000-8000-${String(index + 1).padStart(12, "0")}`,
       resourceVersion: String(index + 1),
       creationTimestamp: new Date(start),
     },
@@ -247,6 +249,28 @@ function ingressController(environment: Environment): StoredObject[] {
     },
   };
   return [...pods, existing];
+}
+
+/** What runs the pod that mounts the volume. */
+function workloadOf({ claim, namespace }: VolumeSpec): V1StatefulSet {
+  const labels = { app: claim };
+  return {
+    apiVersion: "apps/v1",
+    kind: "StatefulSet",
+    metadata: { name: claim, namespace, labels, uid: `owner-${claim}-0`, generation: 1 },
+    spec: {
+      replicas: 1,
+      serviceName: claim,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          containers: [{ name: "main", image: "invalid" }],
+          volumes: [{ name: "data", persistentVolumeClaim: { claimName: claim } }],
+        },
+      },
+    },
+  };
 }
 
 /** The old claim, its volume, and a running pod that mounts it. */

@@ -1,18 +1,22 @@
 import type { V1Node, V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
 import { ApiRefusal, type Clock, type Kind, type KubernetesApi, type StoredObject } from "../../operations/clients";
 import {
+  claims,
   disruptionBudgets,
   longhornNodes,
   longhornReplicas,
   nodes,
   pods,
   volumeAttachments,
+  volumes,
   type LonghornNode,
   type LonghornReplica,
 } from "../../operations/kinds";
+import { isHeld, settleClaims } from "./claims";
 import { moveReplicas } from "./longhorn";
 import { endpointSlicesOf } from "./endpoints";
 import type { HomeState } from "./state";
+import { isStatefulSet, reconcileStatefulSet } from "./workloads";
 
 /** The pretend cluster's API server: one store for every kind, with the answers that operations rely on. */
 export class PretendKubernetes implements KubernetesApi {
@@ -61,6 +65,7 @@ export class PretendKubernetes implements KubernetesApi {
     };
     if (options.dryRun) return structuredClone(stored);
     this.home.kubernetes.objects.push(stored);
+    this.settle(stored);
     if (sameKind(stored, nodes)) void this.clock.sleep(20_000).then(() => this.daemonPods(name));
     return structuredClone(stored);
   }
@@ -113,9 +118,14 @@ export class PretendKubernetes implements KubernetesApi {
     if (sameKind(kind, longhornNodes)) this.longhornLetsGo(stored, name);
     const uid = stored.metadata?.uid;
     const { kubernetes } = this.home;
+    if (sameKind(kind, claims) && isHeld(kubernetes.objects, stored)) {
+      stored.metadata = { ...stored.metadata, deletionTimestamp: new Date(this.clock.now()) };
+      return;
+    }
     kubernetes.objects = kubernetes.objects.filter(
       (object) => object !== stored && !object.metadata?.ownerReferences?.some((owner) => owner.uid === uid),
     );
+    this.settle(stored);
     if (!sameKind(kind, nodes)) return;
     // Nobody runs the pods of a node that is gone: the control plane collects them.
     kubernetes.objects = kubernetes.objects.filter(
@@ -215,7 +225,15 @@ export class PretendKubernetes implements KubernetesApi {
     next.metadata = { ...next.metadata, uid, creationTimestamp, resourceVersion: String(counter) };
     const { objects } = this.home.kubernetes;
     objects[objects.indexOf(stored)] = next;
+    this.settle(next);
     return structuredClone(next);
+  }
+
+  /** What the controllers of a kind do after one of it was written. */
+  private settle(object: StoredObject): void {
+    if ([claims, volumes, pods].some((kind) => sameKind(object, kind))) settleClaims(this.home);
+    const { name = "", namespace = "" } = object.metadata ?? {};
+    if (isStatefulSet(object)) void reconcileStatefulSet(this, this.clock, name, namespace);
   }
 
   private find(kind: StoredObject | Kind, name: string, namespace?: string): StoredObject | undefined {

@@ -82,7 +82,8 @@ describe("operations/volumes/agreement", () => {
   }
 
   describe("a cutover that has begun", () => {
-    const cutover = { at: "2026-01-01T00:00:00.000Z", attempt: 1, switch: "new-claim" as const };
+    const workload = { namespace: "games", claim: declared.claim, owners: [], paused: [] };
+    const cutover = { at: "2026-01-01T00:00:00.000Z", attempt: 1, switch: "new-claim" as const, workload };
     const wanted = { ...declared, stage: "cutover", switch: "new-claim" } as const;
 
     it("is not left by the stage alone, however far it came: its workload may be stopped", () => {
