@@ -168,7 +168,10 @@ export interface KubernetesApi {
   create<T extends StoredObject>(object: T, options?: { readonly dryRun?: boolean }): Promise<T>;
   /** Needs `metadata.resourceVersion`; throws ApiRefusal with reason Conflict when someone wrote in between. */
   replace<T extends StoredObject>(object: T): Promise<T>;
-  /** JSON merge patch (null removes). Throws ApiRefusal NotFound. */
+  /**
+   * JSON merge patch (null removes); an array is a JSON patch instead, which touches single entries of lists and whose `test` steps are conditions. Throws
+   * ApiRefusal NotFound, and Invalid when a test does not hold.
+   */
   patch<T extends StoredObject>(kind: Kind<T>, name: string, patch: object, namespace?: string): Promise<T>;
   /** Foreground deletion, not awaited. Absent is fine. With `uid` only that very object. */
   remove(kind: Kind, name: string, namespace?: string, options?: { readonly uid?: string }): Promise<void>;
@@ -178,6 +181,12 @@ export interface KubernetesApi {
     namespace: string,
   ): Promise<{ readonly evicted: true } | { readonly evicted: false; readonly reason: string }>;
 }
+
+/** A JSON patch (RFC 6902), as far as operations use it. `path` is a JSON pointer: `~1` is a slash within a key. `add` also replaces what is there. */
+export type JsonPatch = readonly (
+  | { readonly op: "test" | "add"; readonly path: string; readonly value: unknown }
+  | { readonly op: "remove"; readonly path: string }
+)[];
 
 /** What the API server (or a webhook behind it) refused. */
 export class ApiRefusal extends Error {

@@ -78,7 +78,7 @@ class RealKubernetes implements KubernetesApi {
     return this.api.send<T>(HttpMethod.PATCH, path, {
       query: { fieldManager },
       body: patch,
-      contentType: PatchStrategy.MergePatch,
+      contentType: Array.isArray(patch) ? PatchStrategy.JsonPatch : PatchStrategy.MergePatch,
     });
   }
 

@@ -1,5 +1,12 @@
 import type { V1Node, V1Pod, V1PodDisruptionBudget } from "@kubernetes/client-node";
-import { ApiRefusal, type Clock, type Kind, type KubernetesApi, type StoredObject } from "../../operations/clients";
+import {
+  ApiRefusal,
+  type Clock,
+  type JsonPatch,
+  type Kind,
+  type KubernetesApi,
+  type StoredObject,
+} from "../../operations/clients";
 import {
   claims,
   disruptionBudgets,
@@ -15,6 +22,7 @@ import {
 import { isHeld, settleClaims } from "./claims";
 import { moveReplicas } from "./longhorn";
 import { endpointSlicesOf } from "./endpoints";
+import { applyJsonPatch } from "./json-patch";
 import type { HomeState } from "./state";
 import { isStatefulSet, reconcileStatefulSet } from "./workloads";
 
@@ -98,7 +106,9 @@ export class PretendKubernetes implements KubernetesApi {
   async patch<T extends StoredObject>(kind: Kind<T>, name: string, patch: object, namespace?: string): Promise<T> {
     this.admit(kind);
     const stored = this.must(kind, name, namespace);
-    const next = merge(structuredClone(stored), patch) as StoredObject;
+    const next = Array.isArray(patch)
+      ? applyJsonPatch(structuredClone(stored), patch as JsonPatch)
+      : (merge(structuredClone(stored), patch) as StoredObject);
     // A patch that carries a version is conditional, as a replacement is.
     this.sameVersion(stored, next);
     const written = this.write(stored, next) as T;

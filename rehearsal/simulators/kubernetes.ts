@@ -16,14 +16,21 @@ const resources: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   v1: {
     ...{ Pod: "pods", Service: "services", Secret: "secrets", ConfigMap: "configmaps" },
     ...{ PersistentVolumeClaim: "persistentvolumeclaims", ServiceAccount: "serviceaccounts" },
-    ...{ "*Node": "nodes", "*Namespace": "namespaces", "*PersistentVolume": "persistentvolumes" },
+    ...{ "*Node": "nodes", "*Namespace": "namespaces", "*PersistentVolume": "persistentvolumes", Event: "events" },
   },
-  "apps/v1": { Deployment: "deployments", StatefulSet: "statefulsets", DaemonSet: "daemonsets" },
-  "batch/v1": { Job: "jobs" },
+  "apps/v1": {
+    ...{ Deployment: "deployments", StatefulSet: "statefulsets" },
+    ...{ DaemonSet: "daemonsets", ReplicaSet: "replicasets" },
+  },
+  "autoscaling/v2": { HorizontalPodAutoscaler: "horizontalpodautoscalers" },
+  "batch/v1": { Job: "jobs", CronJob: "cronjobs" },
   "coordination.k8s.io/v1": { Lease: "leases" },
   "discovery.k8s.io/v1": { EndpointSlice: "endpointslices" },
   "policy/v1": { PodDisruptionBudget: "poddisruptionbudgets" },
-  "storage.k8s.io/v1": { "*StorageClass": "storageclasses", "*CSIDriver": "csidrivers", "*CSINode": "csinodes" },
+  "storage.k8s.io/v1": {
+    ...{ "*StorageClass": "storageclasses", "*CSIDriver": "csidrivers", "*CSINode": "csinodes" },
+    ...{ "*VolumeAttachment": "volumeattachments" },
+  },
 };
 
 /** The same for kinds that only exist once something has installed them. */
@@ -32,6 +39,8 @@ const customResources: typeof resources = {
   "longhorn.io/v1beta2": { Node: "nodes", Volume: "volumes", Replica: "replicas", Setting: "settings" },
   "metallb.io/v1beta1": { IPAddressPool: "ipaddresspools", L2Advertisement: "l2advertisements" },
 };
+
+const patchTypes: readonly unknown[] = ["application/merge-patch+json", "application/json-patch+json"];
 
 /** A MicroTime as Go parses it: six digits, neither more nor fewer. */
 const microTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/;
@@ -90,7 +99,7 @@ export class KubernetesApiSimulator {
       case "PUT one":
         return { body: await this.kubernetes.replace(parse(request, kind)) };
       case "PATCH one": {
-        if (request.headers["content-type"] !== "application/merge-patch+json")
+        if (!patchTypes.includes(request.headers["content-type"]))
           throw new ApiRefusal(415, "UnsupportedMediaType", "the body of the request was in an unknown format");
         return { body: await this.kubernetes.patch(kind, name ?? "", parse(request, kind), namespace) };
       }

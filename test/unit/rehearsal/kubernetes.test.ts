@@ -244,6 +244,51 @@ describe("PretendKubernetes (a model: does not prove what a real API server answ
     });
   });
 
+  describe("patch (JSON patch, RFC 6902; against the real API server in test/cluster/workloads.test.ts)", () => {
+    const ports = [{ port: 80 }, { port: 443 }];
+    const service: V1Service = {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "s", namespace: "default", annotations: { "a/b~c": "1" } },
+      spec: { type: "ClusterIP", ports },
+    };
+
+    it("changes single entries, replaces what an add names, and reads escaped keys", async () => {
+      const { api } = await fixture(service);
+      const patched = await api.patch(
+        services,
+        "s",
+        [
+          { op: "test", path: "/spec/ports/1/port", value: 443 },
+          { op: "add", path: "/spec/ports/1/port", value: 8443 },
+          { op: "add", path: "/spec/ports/0", value: { port: 1 } },
+          { op: "add", path: "/spec/ports/-", value: { port: 2 } },
+          { op: "remove", path: "/spec/ports/1" },
+          { op: "test", path: "/metadata/annotations/a~1b~0c", value: "1" },
+          { op: "remove", path: "/metadata/annotations/a~1b~0c" },
+          { op: "remove", path: "/spec/type" },
+        ],
+        "default",
+      );
+      assert.deepEqual(patched.spec, { ports: [{ port: 1 }, { port: 8443 }, { port: 2 }] });
+      assert.deepEqual(patched.metadata?.annotations, {});
+    });
+
+    for (const [why, step] of Object.entries({
+      "a test that does not hold": { op: "test", path: "/spec/ports/0/port", value: 81 },
+      "a path that is not there": { op: "remove", path: "/spec/none" },
+      "a path into nothing": { op: "add", path: "/spec/none/x", value: 1 },
+    })) {
+      it(`is refused whole for ${why}`, async () => {
+        const { api } = await fixture(service);
+        const before = await api.read(services, "s", "default");
+        const patch = [{ op: "add", path: "/spec/type", value: "NodePort" }, step];
+        await refused(api.patch(services, "s", patch, "default"), 422, "Invalid");
+        assert.deepEqual(await api.read(services, "s", "default"), before);
+      });
+    }
+  });
+
   describe("remove", () => {
     it("removes the object and what it owns, and nothing else", async () => {
       const { api } = await fixture(configMap("owner", {}), configMap("other", {}));

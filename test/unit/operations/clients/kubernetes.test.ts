@@ -334,6 +334,16 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
     assert.deepEqual(request?.body, { spec: { unschedulable: null } });
   });
 
+  it("patches by JSON patch when it is given a list of steps", async () => {
+    reply = ({ method }) =>
+      method === "PATCH" ? { body: { kind: "Node", metadata: { name: "debian-1" } } } : undefined;
+    const steps = [{ op: "test", path: "/metadata/uid", value: "a" }];
+    await api.patch(nodes, "debian-1", steps);
+    const [request] = asked();
+    assert.equal(request?.headers["content-type"], "application/json-patch+json");
+    assert.deepEqual(request?.body, steps);
+  });
+
   it("throws NotFound when the object to patch is not there", async () => {
     reply = ({ method }) =>
       method === "PATCH" ? { status: 404, body: statusBody(404, "NotFound", 'nodes "x" not found') } : undefined;
