@@ -12,6 +12,16 @@ export const configMaps = core<k8s.V1ConfigMap>("ConfigMap");
 export const namespaces = core<k8s.V1Namespace>("Namespace");
 export const claims = core<k8s.V1PersistentVolumeClaim>("PersistentVolumeClaim");
 export const volumes = core<k8s.V1PersistentVolume>("PersistentVolume");
+export const events = core<k8s.CoreV1Event>("Event");
+export const deployments: Kind<k8s.V1Deployment> = { apiVersion: "apps/v1", kind: "Deployment" };
+export const statefulSets: Kind<k8s.V1StatefulSet> = { apiVersion: "apps/v1", kind: "StatefulSet" };
+export const daemonSets: Kind<k8s.V1DaemonSet> = { apiVersion: "apps/v1", kind: "DaemonSet" };
+export const replicaSets: Kind<k8s.V1ReplicaSet> = { apiVersion: "apps/v1", kind: "ReplicaSet" };
+export const cronJobs: Kind<k8s.V1CronJob> = { apiVersion: "batch/v1", kind: "CronJob" };
+export const autoscalers: Kind<k8s.V2HorizontalPodAutoscaler> = {
+  apiVersion: "autoscaling/v2",
+  kind: "HorizontalPodAutoscaler",
+};
 export const jobs: Kind<k8s.V1Job> = { apiVersion: "batch/v1", kind: "Job" };
 export const leases: Kind<k8s.V1Lease> = { apiVersion: "coordination.k8s.io/v1", kind: "Lease" };
 export const storageClasses: Kind<k8s.V1StorageClass> = { apiVersion: "storage.k8s.io/v1", kind: "StorageClass" };

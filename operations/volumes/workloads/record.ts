@@ -53,7 +53,7 @@ const barePod = z.strictObject({
 });
 
 /** A top owner of pods that refer to the claim: what `stop` changes of it (by kind) and how that was before. */
-const ownerRecord = z.discriminatedUnion("kind", [replicated, daemonSet, suspended, barePod]);
+export const ownerRecord = z.discriminatedUnion("kind", [replicated, daemonSet, suspended, barePod]);
 export type OwnerRecord = z.infer<typeof ownerRecord>;
 
 /** Something that would undo a stop and that `stop` pauses first: a KEDA ScaledObject by annotation, Flux's objects by `spec.suspend`. */
