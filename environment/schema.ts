@@ -297,6 +297,10 @@ const volume = z.strictObject({
    * template is changed to name the new claim. `same-name`: the new volume takes the old claim's name, the old one is kept as `<claim>-old`.
    */
   switch: z.enum(["new-claim", "same-name"]).optional(),
+  /**
+   * Which files the comparison of a cutover reads again while the workload is stopped: `changed`, those that changed since they were hashed while it ran, or `all`.
+   */
+  hash: z.enum(["changed", "all"]).default("changed"),
   /** Raised by one to run a failed copy again, under a new Job name. */
   attempt: z.int().min(1).default(1),
 });

@@ -1,12 +1,15 @@
 import * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
 import { MigrationScripts } from "../components/volumes/migration-scripts";
 import { NodesWithoutLonghorn, pastCopy } from "../components/volumes/nodes-without-longhorn";
-import { VolumeMigration } from "../components/volumes/volume-migration";
+import { VolumeCutover, type VolumeCutoverArgs } from "../components/volumes/volume-cutover";
+import { VolumeFinalization } from "../components/volumes/volume-finalization";
+import { VolumeMigration, type VolumeMigrationArgs } from "../components/volumes/volume-migration";
 import { newClaimName, volumeName } from "../environment/volume-name";
 import { ask } from "../operations/declare";
 import { podSecurity } from "../operations/pod-security";
 import { ledgerNamespace } from "../operations/volumes/ledger";
-import { readLedgers } from "../operations/volumes/read-ledgers";
+import { readLedgers, type LedgersRead } from "../operations/volumes/read-ledgers";
 import type { Context, Declared, VolumesOutputs } from "./context";
 import { access, kubernetesProvider, operationsProvider } from "./providers";
 import { requireOutput } from "./reference";
@@ -54,29 +57,49 @@ export async function volumes(context: Context): Promise<Declared<VolumesOutputs
             { providers, dependsOn },
           ),
         ];
-  const migrations = new Map(
-    file.volumes.map((volume) => {
-      const name = volumeName(volume, file.volumes);
-      const args = {
-        volume,
-        storageClass,
-        oldStorageClass: file.oldStorage.storageClass,
-        scripts: scripts.in(volume.namespace),
-        access: ways,
-      };
-      const after = pastCopy(volume) ? [...dependsOn, ...closed] : dependsOn;
-      return [name, new VolumeMigration(name, args, { providers, dependsOn: after })];
-    }),
-  );
+  const migrations = file.volumes.map((volume, index) => {
+    const name = volumeName(volume, file.volumes);
+    const over = agreed.apply((read) => read.volumes[index]?.over ?? { copy: false, cutover: false, finalize: false });
+    const given = {
+      volume,
+      name,
+      environment: context.environment,
+      scripts: scripts.in(volume.namespace),
+      access: ways,
+    };
+    const after = { providers, dependsOn: pastCopy(volume) ? [...dependsOn, ...closed] : dependsOn };
+    return moved(given, over, { storageClass, oldStorageClass: file.oldStorage.storageClass }, after);
+  });
   // Read again behind every verdict: what the first read found is what was there before this update.
-  const dependsOnVerdicts = [...migrations.values()].map(({ verdict }) => verdict);
-  const after = ask(readLedgers, ways, { volumes: declared }, { provider: operations, dependsOn: dependsOnVerdicts });
+  const last = migrations.map(({ done }) => done);
+  const after = ask(readLedgers, ways, { volumes: declared }, { provider: operations, dependsOn: last });
   return {
     volumes: Object.fromEntries(
-      [...migrations].map(([name, { claim }], index) => [
+      migrations.map(({ name, claim }, index) => [
         name,
         { claim, ledger: after.apply((read) => read.volumes[index]?.phase ?? "none") },
       ]),
     ),
   };
+}
+
+/** A volume as far as its stage lets it go. Each stage holds what the one before it declared, but for the last: nothing of the migration is left then. */
+function moved(
+  given: Omit<VolumeCutoverArgs, "switch" | "uids" | "over">,
+  over: pulumi.Output<LedgersRead["volumes"][number]["over"]>,
+  classes: Pick<VolumeMigrationArgs, "storageClass" | "oldStorageClass">,
+  opts: pulumi.ComponentResourceOptions,
+): { readonly name: string; readonly claim: pulumi.Output<string>; readonly done: pulumi.Resource } {
+  const { volume, name } = given;
+  const way = volume.switch;
+  if (volume.stage === "finalize" && way) {
+    const { done } = new VolumeFinalization(`${name}-finalize`, { ...given, switch: way, over: over.finalize }, opts);
+    return { name, claim: pulumi.output(way === "same-name" ? volume.claim : newClaimName(volume)), done };
+  }
+  const migration = new VolumeMigration(name, { ...given, ...classes, over: over.copy }, opts);
+  // The file's rules see to it that there is a switch from stage cutover on.
+  if (volume.stage === "copy" || !way) return { name, claim: migration.claim, done: migration.verdict };
+  const cutover = { ...given, switch: way, uids: migration.uids, over: over.cutover };
+  const { done } = new VolumeCutover(`${name}-cutover`, cutover, { ...opts, dependsOn: migration.verdict });
+  return { name, claim: way === "same-name" ? pulumi.output(volume.claim) : migration.claim, done };
 }

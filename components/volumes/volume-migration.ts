@@ -18,17 +18,23 @@ export interface VolumeMigrationArgs {
   readonly storageClass: pulumi.Input<string>;
   /** ConfigMap with the scripts, in the volume's namespace. */
   readonly scripts: pulumi.Input<string>;
+  /** Whether the ledger said, before anything of this run, that a cutover is past what is copied and compared here. */
+  readonly over: pulumi.Input<boolean>;
+  /** For the commands that messages name. */
+  readonly environment: string;
   readonly access: AccessInput;
 }
 
 /**
  * One volume on its way to the new storage: preflight → new claim → copy → a look at who uses the old one → verification → verdict, each behind the one before
  * and behind nothing of another volume. Its name is the volume's among the environment's. Give it `dependsOn` with what has to hold before anything of it is
- * registered.
+ * registered. From stage cutover on, where the new volume takes the old claim's name, its own claim is not declared any more: that one is given up.
  */
 export class VolumeMigration extends pulumi.ComponentResource {
   /** The new claim's name. */
   readonly claim: pulumi.Output<string>;
+  /** UIDs by which a copy knows both claims. */
+  readonly uids: { readonly source: pulumi.Output<string>; readonly target: pulumi.Output<string> };
   /** Done once the ledger says how the copy went. */
   readonly verdict: pulumi.Resource;
 
@@ -50,6 +56,8 @@ export class VolumeMigration extends pulumi.ComponentResource {
           newClaim,
           accessMode: volume.accessMode,
           stage: volume.stage,
+          ...(volume.switch && { switch: volume.switch }),
+          environment: args.environment,
           attempt,
           oldStorageClass: args.oldStorageClass,
           storageClass,
@@ -59,34 +67,15 @@ export class VolumeMigration extends pulumi.ComponentResource {
       // The component's own dependencies too: its children do not wait for them by themselves once it is registered.
       { parent: this, dependsOn: opts?.dependsOn },
     );
-    const target = new kubernetes.core.v1.PersistentVolumeClaim(
-      `${name}-claim`,
-      {
-        metadata: {
-          name: newClaim,
-          namespace,
-          labels: migrationLabels,
-          annotations: {
-            [volumeAnnotation]: volumeId(volume),
-            // The provider's own wait ends after five minutes whatever customTimeouts says, and cannot say why.
-            "pulumi.com/waitFor": "jsonpath={.status.phase}=Bound",
-          },
-        },
-        spec: {
-          accessModes: [volume.accessMode],
-          storageClassName: args.storageClass,
-          resources: { requests: { storage: volume.size } },
-        },
-      },
-      {
-        parent: this,
-        dependsOn: preflight.resource,
-        // A volume that leaves the file, or a stack that is destroyed, lets go of the claim and leaves it. Not `protect` as well: it would refuse exactly that.
-        // What it would guard against, a change of class or access mode, is refused by the preflight before the engine replaces anything.
-        retainOnDelete: true,
-        customTimeouts: { create: "15m", update: "15m" },
-      },
-    );
+    const target =
+      volume.stage !== "copy" && volume.switch === "same-name"
+        ? undefined
+        : newVolumeClaim(`${name}-claim`, args, { parent: this, dependsOn: preflight.resource });
+    this.claim = target?.metadata.name ?? pulumi.output(newClaim);
+    this.uids = {
+      source: preflight.result.apply(({ sourceUid }) => sourceUid),
+      target: target?.metadata.uid ?? preflight.result.apply(({ targetUid }) => targetUid ?? ""),
+    };
     const job = (kind: "migration" | "verification", dependsOn: pulumi.Resource): kubernetes.batch.v1.Job =>
       new kubernetes.batch.v1.Job(
         attemptName(`${name}-${kind === "migration" ? "copy" : "verify"}`, attempt),
@@ -98,9 +87,10 @@ export class VolumeMigration extends pulumi.ComponentResource {
           attempt,
           oldSize: volume.oldSize,
           scripts: args.scripts,
-          newClaim: target.metadata.name,
-          sourceUid: preflight.result.sourceUid,
-          targetUid: target.metadata.uid,
+          newClaim: this.claim,
+          sourceUid: this.uids.source,
+          targetUid: this.uids.target,
+          over: args.over,
         }),
         {
           parent: this,
@@ -110,7 +100,7 @@ export class VolumeMigration extends pulumi.ComponentResource {
           customTimeouts: jobTimeouts(volume.oldSize),
         },
       );
-    const copy = job("migration", target);
+    const copy = job("migration", target ?? preflight.resource);
     const look = { namespace, claim, newClaim, attempt };
     const observed = declare(
       attemptName(`${name}-observe`, attempt),
@@ -130,13 +120,47 @@ export class VolumeMigration extends pulumi.ComponentResource {
       },
       { parent: this, dependsOn: verify },
     );
-    this.claim = target.metadata.name;
     this.verdict = verdict.resource;
     this.registerOutputs({ claim: this.claim, verdict: verdict.result });
   }
 }
 
+/** The new claim. The preflight that it waits for has refused what the engine would answer by replacing it. */
+function newVolumeClaim(
+  name: string,
+  { volume, storageClass }: VolumeMigrationArgs,
+  opts: pulumi.CustomResourceOptions,
+): kubernetes.core.v1.PersistentVolumeClaim {
+  return new kubernetes.core.v1.PersistentVolumeClaim(
+    name,
+    {
+      metadata: {
+        name: newClaimName(volume),
+        namespace: volume.namespace,
+        labels: migrationLabels,
+        annotations: {
+          [volumeAnnotation]: volumeId(volume),
+          // The provider's own wait ends after five minutes whatever customTimeouts says, and cannot say why.
+          "pulumi.com/waitFor": "jsonpath={.status.phase}=Bound",
+        },
+      },
+      spec: {
+        accessModes: [volume.accessMode],
+        storageClassName: storageClass,
+        resources: { requests: { storage: volume.size } },
+      },
+    },
+    {
+      ...opts,
+      // A volume that leaves the file, or a stack that is destroyed, lets go of the claim and leaves it; so does a cutover under the old claim's name. Not
+      // `protect` as well: it would refuse exactly that. What it would guard against, a change of class or access mode, is refused by the preflight.
+      retainOnDelete: true,
+      customTimeouts: { create: "15m", update: "15m" },
+    },
+  );
+}
+
 /** What a higher attempt must run again is another resource: made anew before the old one goes. */
-function attemptName(name: string, attempt: number): string {
+export function attemptName(name: string, attempt: number): string {
   return attempt > 1 ? `${name}-attempt-${attempt}` : name;
 }

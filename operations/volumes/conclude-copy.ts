@@ -6,7 +6,15 @@ import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
 import { called } from "./agreement";
 import { consumersOf, describeConsumer } from "./consumers";
-import { hasReached, writeLedger, type Comparison, type Consumer, type Ledger, type LedgerPhase } from "./ledger";
+import {
+  hasReached,
+  isPastCopy,
+  writeLedger,
+  type Comparison,
+  type Consumer,
+  type Ledger,
+  type LedgerPhase,
+} from "./ledger";
 import { existing, requireLedger } from "./observe-consumers";
 import { judge } from "./verdict";
 
@@ -32,9 +40,15 @@ const findingsSchema = z.strictObject({
   first: z.array(z.string()),
   manifest: z.string(),
   vanished: z.int().min(0),
-  /** Only of the verification behind a fence: the one under which the final pass had finished. */
+  /** These are absent from what a verification of an earlier version left. */
   phase: z.enum(["warm", "final"]).optional(),
+  /** Of the verification behind a fence alone: the one under which the final pass had finished. */
   fence: z.string().optional(),
+  /** Files whose content was read, and those whose hash was kept from the warm verification. */
+  hashed: z.int().min(0).optional(),
+  trusted: z.int().min(0).optional(),
+  /** Id of the hashes that were kept or used. */
+  hashes: z.string().optional(),
 });
 
 /** Where the volume stands after this attempt's verification, and what that found. */
@@ -54,7 +68,7 @@ export const concludeCopy = defineOperation({
   async run(volume, clients): Promise<Concluded> {
     const { kubernetes, log } = clients;
     const ledger = await requireLedger(kubernetes, volume);
-    if (hasReached(ledger.phase, "quiesced")) {
+    if (isPastCopy(ledger)) {
       log(`${called(volume)}: the ledger says ${ledger.phase}: a copy's verification says nothing about it any more`);
       return { phase: ledger.phase };
     }

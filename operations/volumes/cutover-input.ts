@@ -41,7 +41,7 @@ export function inCutover(ledger: Ledger | undefined, volume: CutoverVolume): Cu
   });
 }
 
-/** What every refusal in the middle of a cutover ends with: the workload's state, how to go on, and the way back. */
+/** What the "next" of every message in the middle of a cutover says: how to go on, the workload's state until then, and the way back. */
 export function downMessage(volume: CutoverVolume, goOn: string): string {
-  return `the workload is stopped until then. To go on: ${goOn}. To start it again on the old volume: ${rollbackCommand(volume)}`;
+  return `${goOn}; the workload stays stopped until then. Back to the old volume at any time: ${rollbackCommand(volume)}`;
 }

@@ -168,3 +168,11 @@ export type Ledger = z.infer<typeof ledgerSchema>;
 export function hasReached(phase: LedgerPhase, other: LedgerPhase): boolean {
   return ledgerPhases.indexOf(phase) >= ledgerPhases.indexOf(other);
 }
+
+/**
+ * Whether what is copied and compared while the workload runs is of no interest any more: a cutover has begun, or one was rolled back before the new volume was
+ * used, whose final pass may stand half done in it.
+ */
+export function isPastCopy({ phase, cutover, rollback }: Ledger): boolean {
+  return hasReached(phase, "quiesced") || cutover !== undefined || rollback !== undefined;
+}

@@ -5,7 +5,7 @@ import { configMaps } from "../kinds";
 import { Refusal } from "../refusal";
 import { hasReached, ledgerSchema, type Ledger } from "./ledger-form";
 
-export { hasReached, ledgerPhases } from "./ledger-form";
+export { hasReached, isPastCopy, ledgerPhases } from "./ledger-form";
 export type { Comparison, Consumer, Ledger, LedgerPhase } from "./ledger-form";
 
 /** The namespace of everything that this program keeps in the cluster for itself. */

@@ -4,7 +4,7 @@ import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
 import { called } from "./agreement";
 import { consumersOf, describeConsumer } from "./consumers";
-import { hasReached, readLedger, writeLedger, type Ledger, type VolumeRef } from "./ledger";
+import { hasReached, isPastCopy, readLedger, writeLedger, type Ledger, type VolumeRef } from "./ledger";
 
 const input = z.strictObject({
   namespace: z.string(),
@@ -28,9 +28,9 @@ export const observeConsumers = defineOperation({
   schema: input,
   async run(volume, clients): Promise<Observed> {
     const { namespace, claim, newClaim, attempt } = volume;
-    const { phase } = await requireLedger(clients.kubernetes, volume);
-    if (hasReached(phase, "quiesced")) {
-      clients.log(`${called(volume)}: the ledger says ${phase}: nobody has to be looked at for a copy any more`);
+    const known = await requireLedger(clients.kubernetes, volume);
+    if (isPastCopy(known)) {
+      clients.log(`${called(volume)}: the ledger says ${known.phase}: nobody has to be looked at for a copy any more`);
       return { consumers: [] };
     }
     const target = await clients.kubernetes.read(claims, newClaim, namespace);

@@ -55,7 +55,9 @@ export const quiesceVolume = defineOperation({
       const now = inCutover(current, volume);
       return now.cutover.fence ? now : { ...now, phase: "quiesced", cutover: { ...now.cutover, fence } };
     });
-    clients.log(`${called(volume)}: ${downMessage(volume, "let this `pulumi up` go on, or run it again")}`);
+    clients.log(
+      `${called(volume)}: stopped, fence ${fence.id}; next: ${downMessage(volume, "let this `pulumi up` go on, or run it again")}`,
+    );
     return carried(inCutover(written, volume));
   },
 });

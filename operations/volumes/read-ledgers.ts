@@ -1,8 +1,17 @@
+import type { V1PersistentVolumeClaim } from "@kubernetes/client-node";
 import { z } from "zod";
 import { claims } from "../kinds";
 import { defineOperation } from "../operation";
-import { called, declaredVolume, disagreements, refuseFindings, type Finding } from "./agreement";
-import { readLedger, type LedgerPhase } from "./ledger";
+import {
+  called,
+  declaredVolume,
+  disagreements,
+  refuseFindings,
+  startsAnew,
+  type DeclaredVolume,
+  type Finding,
+} from "./agreement";
+import { hasReached, isPastCopy, readLedger, type Ledger, type LedgerPhase } from "./ledger";
 
 /** How far each volume is, in the order of the input. */
 export interface LedgersRead {
@@ -12,6 +21,8 @@ export interface LedgersRead {
     readonly newClaim: string;
     /** `none` before its first preflight. */
     readonly phase: LedgerPhase | "none";
+    /** Whether Jobs of the copy, those behind the fence, and the one at the end have nothing more to do, should one come back. */
+    readonly over: { readonly copy: boolean; readonly cutover: boolean; readonly finalize: boolean };
   }[];
 }
 
@@ -34,7 +45,13 @@ export const readLedgers = defineOperation({
         source: await kubernetes.read(claims, claim, namespace),
         target: await kubernetes.read(claims, newClaim, namespace),
       };
-      read.push({ namespace, claim, newClaim, phase: ledger?.phase ?? "none" });
+      read.push({
+        namespace,
+        claim,
+        newClaim,
+        phase: ledger?.phase ?? "none",
+        over: over(volume, ledger, live.target),
+      });
       for (const { why, next } of disagreements(volume, ledger, live)) {
         findings.push({ why: `${called(volume)}: ${why}`, next: `${called(volume)}: ${next}` });
       }
@@ -43,3 +60,17 @@ export const readLedgers = defineOperation({
     return { volumes: read };
   },
 });
+
+function over(
+  volume: DeclaredVolume,
+  ledger: Ledger | undefined,
+  target: V1PersistentVolumeClaim | undefined,
+): LedgersRead["volumes"][number]["over"] {
+  // What begins anew has everything before it.
+  if (!ledger || startsAnew(volume, ledger, target)) return { copy: false, cutover: false, finalize: false };
+  return {
+    copy: isPastCopy(ledger),
+    cutover: hasReached(ledger.phase, "settled"),
+    finalize: hasReached(ledger.phase, "finalized"),
+  };
+}

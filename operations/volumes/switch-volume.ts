@@ -44,7 +44,7 @@ export const switchVolume = defineOperation({
       return { ...now, cutover: { ...now.cutover, live: done } };
     });
     clients.log(
-      `${called(volume)}: switched to claim ${done.claim}; ${downMessage(volume, "let this `pulumi up` go on")}`,
+      `${called(volume)}: switched to claim ${done.claim}; next: ${downMessage(volume, "let this `pulumi up` go on, or run it again")}`,
     );
     return done;
   },

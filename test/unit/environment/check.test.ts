@@ -138,7 +138,7 @@ describe("environment/check", () => {
           Object.assign(file.volumes?.[0] ?? {}, { sise: "20Gi", size: "1Gi" });
         }),
         [
-          "volumes[0].sise: (text, not shown): there is no such key here, so it would do nothing: did you mean size? (keys here: namespace, claim, oldSize, size, newClaim, accessMode, stage, switch, attempt)",
+          "volumes[0].sise: (text, not shown): there is no such key here, so it would do nothing: did you mean size? (keys here: namespace, claim, oldSize, size, newClaim, accessMode, stage, switch, hash, attempt)",
           ...(usual.get("home") ?? []),
           "volumes[0].size: 1Gi: is smaller than the old volume (10Gi): write 10Gi or more",
         ],

@@ -28,6 +28,7 @@ interface Options {
   readonly preview?: boolean;
   readonly fail?: string;
   readonly change?: Partial<VolumeSpec>;
+  readonly over?: boolean;
   readonly storageClass?: () => pulumi.Input<string>;
   readonly dependsOn?: () => pulumi.Input<pulumi.Input<pulumi.Resource>[]>;
   readonly result?: (outputs: unknown) => void;
@@ -47,6 +48,8 @@ async function run(options: Options = {}): Promise<Recording> {
           oldStorageClass: "nfs-client",
           storageClass: options.storageClass?.() ?? "longhorn",
           scripts: "volume-migration-scripts-0123456789",
+          over: options.over ?? false,
+          environment: "home",
           access: pulumi.output({ kubernetes: { kubeconfig: pulumi.secret(kubeconfig) } }),
         },
         { providers, ...(options.dependsOn && { dependsOn: options.dependsOn() }) },
@@ -121,6 +124,7 @@ describe("components/volumes/volume-migration (does not prove that the engine re
           newClaim,
           accessMode: "ReadWriteOnce",
           stage: "copy",
+          environment: "home",
           attempt: 1,
           oldStorageClass: "nfs-client",
           storageClass: "longhorn",
