@@ -83,8 +83,11 @@ export async function change<T extends StoredObject>(
     const object = await kubernetes.read(kind, name, namespace);
     if (!object) return undefined;
     refuseAnother(identity, object);
-    const patch = steps(object);
+    // Both the annotations of the change and our own go into the map, and neither may replace the other's.
+    const { annotations } = object.metadata ?? {};
+    const patch = steps({ ...object, metadata: { ...object.metadata, annotations: annotations ?? {} } });
     if (patch.length === 0) return object;
+    const map: JsonPatch = annotations ? [] : [{ op: "add", path: "/metadata/annotations", value: {} }];
     const resourceVersion = object.metadata?.resourceVersion;
     // Nobody wrote in between, so it was not a condition that was refused.
     if (refused && refused.version === resourceVersion) throw refused.error;
@@ -93,7 +96,7 @@ export async function change<T extends StoredObject>(
         { op: "test", path: "/metadata/uid", value: uid },
         { op: "test", path: "/metadata/resourceVersion", value: resourceVersion },
       ];
-      await kubernetes.patch(kind, name, [...conditions, ...patch], namespace);
+      await kubernetes.patch(kind, name, [...conditions, ...map, ...patch], namespace);
       return object;
     } catch (error) {
       if (!(error instanceof ApiRefusal) || ![404, 409, 422].includes(error.status)) throw error;

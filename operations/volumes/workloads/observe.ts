@@ -1,8 +1,9 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import type { KubernetesApi, StoredObject } from "../../clients";
+import { claims } from "../../kinds";
 import type { Finding } from "../agreement";
 import type { VolumeRef } from "../ledger";
-import { isMigration, volumeId } from "../migration-pod";
+import { isMigration, volumeAnnotation, volumeId } from "../migration-pod";
 import { chainOf, describeChain, namespaceObjects, uidOf, type Chain, type NamespaceObjects } from "./chain";
 import { holdOf, refuseUnreadable } from "./hold";
 import { isLeaving, levers } from "./levers";
@@ -20,7 +21,8 @@ export interface ObservedWorkloads {
 /**
  * Who uses the claim: found from the pods that refer to it, and from pod templates and volumeClaimTemplates that would (a Deployment at 0 replicas, a
  * suspended CronJob, a StatefulSet whose template makes this claim's name). Pods and Jobs that have ended count for nothing, nor do those of a migration.
- * Changes nothing. What is stopped already is recorded with its original, not with what it was set to.
+ * Changes nothing. What is stopped already is recorded with its original, not with what it was set to. `claim` may also be the new one, which says by
+ * annotation whose copy it holds: on the way back the workload is found by it.
  */
 export async function observeWorkloads(kubernetes: KubernetesApi, volume: VolumeRef): Promise<ObservedWorkloads> {
   const { namespace, claim } = volume;
@@ -42,7 +44,9 @@ export async function observeWorkloads(kubernetes: KubernetesApi, volume: Volume
     for (const finding of podFindings(pod, volume)) findings.set(finding.why, finding);
   }
   const sorted = [...owners.values()].sort((a, b) => ownerName(a).localeCompare(ownerName(b)));
-  return { record: { namespace, claim, owners: sorted, paused: [] }, findings: [...findings.values()] };
+  const copyOf = (await kubernetes.read(claims, claim, namespace))?.metadata?.annotations?.[volumeAnnotation];
+  const record = { volume: copyOf ?? volumeId(volume), namespace, claim, owners: sorted, paused: [] };
+  return { record, findings: [...findings.values()] };
 }
 
 export function hasEnded({ status }: V1Pod): boolean {

@@ -47,7 +47,8 @@ export async function pointTo(
   to: string,
 ): Promise<readonly string[]> {
   const owners = record.owners.filter(({ kind }) => kind !== "Pod");
-  const findings = to === record.claim ? [] : [...(await pointFindings(kubernetes, record, to))];
+  const findings =
+    `${record.namespace}/${to}` === record.volume ? [] : [...(await pointFindings(kubernetes, record, to))];
   for (const owner of owners) findings.push(...(await runningFindings(kubernetes, owner, from)));
   refuseFindings(
     `${called(record)}: its workload was not pointed from claim ${from} to ${to}, and nothing was changed`,

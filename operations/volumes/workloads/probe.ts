@@ -4,7 +4,6 @@ import { events } from "../../kinds";
 import { NotYet, waitFor } from "../../poll";
 import { Refusal } from "../../refusal";
 import { called } from "../agreement";
-import { volumeId } from "../migration-pod";
 import { chainOf, namespaceObjects, podsOf, uidOf, type NamespaceObjects } from "./chain";
 import { holdOf } from "./hold";
 import { isLeaving } from "./levers";
@@ -62,7 +61,7 @@ function stateOf(all: NamespaceObjects, owner: OwnerRecord, record: WorkloadReco
   const live = all.workloads.get(owner.uid);
   if (owner.kind === "CronJob") return { is: "silent", line: `${name}: runs when its time comes` };
   if (owner.kind !== "Pod" && !live) return { is: "silent", line: `${name}: it is gone` };
-  const others = (live && holdOf(live)?.for.filter((volume) => volume !== volumeId(record))) ?? [];
+  const others = (live && holdOf(live)?.for.filter((volume) => volume !== record.volume)) ?? [];
   if (others.length > 0) return { is: "silent", line: `${name}: still stopped for volume ${others.join(", ")}` };
   if (live && isOver(live)) return { is: "silent", line: `${name}: has ended` };
   const pods = podsOf(all, owner).filter((pod) => !isLeaving(pod) && !hasEnded(pod));

@@ -70,7 +70,10 @@ export type PauseRecord = z.infer<typeof pauseRecord>;
  * original stands in an annotation of its own (hold.ts), which is what `resume` goes by; the record is what is left when that was lost.
  */
 export const workloadRecord = z.strictObject({
+  /** `<namespace>/<claim>` as the file names the volume: for whom owners are stopped, whichever claim they have at the time. */
+  volume: text,
   namespace: text,
+  /** The claim that they were found by. */
   claim: text,
   owners: z.array(ownerRecord),
   /** Empty until `undoers` was asked; the caller adds what it returned. */

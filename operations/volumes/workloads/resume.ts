@@ -1,7 +1,6 @@
 import { ApiRefusal, type Clients } from "../../clients";
 import { pods } from "../../kinds";
 import { NotYet, waitFor } from "../../poll";
-import { volumeId } from "../migration-pod";
 import { change, holdOf, released } from "./hold";
 import { isLeaving, kindOf, levers } from "./levers";
 import { podFrom, remadeAnnotation } from "./manifest";
@@ -53,7 +52,7 @@ async function letGo(
   record: WorkloadRecord,
   one: Exclude<OwnerRecord, { kind: "Pod" }> | PauseRecord,
 ): Promise<Said> {
-  const volume = volumeId(record);
+  const { volume } = record;
   const lever = levers[one.kind];
   const live = await kubernetes.read(kindOf(one), one.name, one.namespace);
   if (!live) return { left: "it is gone" };

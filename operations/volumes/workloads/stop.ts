@@ -1,7 +1,6 @@
 import type { Clients } from "../../clients";
 import { jobs, pods } from "../../kinds";
 import { NotYet, waitFor } from "../../poll";
-import { volumeId } from "../migration-pod";
 import { change, held, refuseAnother } from "./hold";
 import { isLeaving, kindOf, levers } from "./levers";
 import { remadeAnnotation } from "./manifest";
@@ -24,7 +23,7 @@ export interface StopOptions {
 export async function stop(clients: Clients, record: WorkloadRecord, options: StopOptions): Promise<readonly string[]> {
   const lines: string[] = [];
   const each = async (some: readonly (OwnerRecord | PauseRecord)[]): Promise<void> => {
-    for (const one of some) lines.push(...(await stopOne(clients, one, volumeId(record))));
+    for (const one of some) lines.push(...(await stopOne(clients, one, record.volume)));
   };
   await each(record.paused);
   const timed = record.owners.filter(({ kind }) => kind === "CronJob");
