@@ -1,20 +1,24 @@
 #!/bin/sh
-# Copies one volume's files into its new claim; the body of the Job volume-migration-<name>.
+# Copies one volume's files into its new claim; the body of the Jobs volume-migration-<name> (phase warm, the workload running) and
+# of the final pass (phase final, the workload stopped and fenced). The contract is docs/decisions/copy-and-verify.md.
 #
-# The Job can come back at any time (deleted by hand, a refresh, a retry of a lost pod), also when the new claim has long been
-# in use. What may happen then is decided by one file in the target's root, the marker, and by nothing outside the target.
+# A Job can come back at any time (deleted by hand, a refresh, a retry of a lost pod), also when the new claim has long been
+# in use. What may happen then is decided by one file in the target, the marker, and by nothing outside the target.
 #
-# Written for rsync and busybox as Alpine builds it: its find has neither -quit nor -empty nor -samefile, others' tr no classes.
+# Written for rsync and busybox as Alpine builds it: its find has neither -quit nor -cmin nor -printf, its sed and grep no -z.
 #
-# Exit codes: 0 finished now or earlier; 64 environment; 65 broken marker; 66 a folder is not there or cannot be read;
-# 67 marker of another source; 68 target holds foreign data; 69 source has an entry of the reserved name; 70 a later phase was
-# begun; 74 the marker or the data could not be made durable; anything else is rsync's own code.
+# Exit codes: 0 finished now or earlier; 64 environment; 65 broken marker; 66 a folder is not there or cannot be listed; 67 marker
+# of another volume or source; 68 target holds foreign data; 69 source has an entry of the reserved name; 70 a later phase was
+# begun; 71 no finished warm copy; 72 another fence; 73 not to be finalized; 74 marker or data could not be made durable; anything
+# else is rsync's own code.
 set -eu
 # Names are bytes: under a UTF-8 locale sed and tr give up on those that are not valid.
 export LC_ALL=C
 
 RESERVED=.home-cluster-migration
 SIZE=512
+# Blocks of 512 bytes from which on a file is a share of its own: otherwise one worker would copy it and all its neighbours.
+LARGE=65536
 
 say() { printf '%s\n' "$*"; }
 
@@ -28,54 +32,156 @@ find_claim() {
   printf 'kubectl get pvc --all-namespaces -o custom-columns=SPACE:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid | grep %s' "$1"
 }
 
-# A log is no terminal: rsync redraws its progress line for every file, the log gets one every ten seconds.
-progress() {
-  awk -v about="$1" 'BEGIN { RS = "\r"; last = systime() }
-    /^ *[0-9.,KMGTP]+ +[0-9]+%[^\n]*$/ { now = systime(); if (now - last < 10) next; last = now }
-    /[^ \n]/ { gsub(/^[ \n]+|[ \n]+$/, ""); print about ": " $0; fflush() }'
+# The first failure of any worker, as its exit code. xargs turns every failure into 123, which cannot tell 24 from 23.
+fail() {
+  echo "$1" >>"$SCRATCH/failed"
+  exit 1
 }
 
-# run ABOUT ARGUMENTS… sets `code`. A pipe hands on the code of its last command, so rsync's own comes back on a third descriptor;
-# it stays empty if the shell between them is killed, which callers count as a failure.
+# copy NAMES FLAGS…: what the file NAMES (or standard input, -) names, NUL between names, and nothing below it. Sets `code`.
 #
-# Twice -X: with one, rsync leaves out attributes named user.rsync.%… (what another rsync stored with --fake-super), silently.
 # -@-1: times are otherwise compared in whole seconds, and a change within the second of the last pass is lost.
+# -O: times of folders are set last of all, by `times` below. --force: a folder gives way to a file that took its name.
 # No --inplace (writes through a hard link that the source has since broken), -u (skips what changed under a newer target),
 # --preallocate (fills holes), -z (only costs time on one host).
-run() {
-  about=$1
+copy() {
+  names=$1
   shift
-  exec 4>&1
-  code=$({ {
-    status=0
-    rsync -aHAXS -X --numeric-ids -@-1 --exclude=/lost+found --exclude="/$RESERVED" --outbuf=L "$@" || status=$?
-    echo "$status" >&3
-  } | progress "$about" >&4; } 3>&1)
+  # A name that went away since the listing is no error while the workload runs. Later nothing may go away.
+  [ "$PHASE" != warm ] || set -- --ignore-missing-args "$@"
+  code=0
+  rsync -ptgolDS --numeric-ids -@-1 --force --exclude=/lost+found --exclude="/$RESERVED" --from0 --files-from="$names" "$@" \
+    "$SOURCE/" "$TARGET/" || code=$?
 }
 
-# One worker's share of the first pass, called by xargs below with the names as arguments. xargs turns every failure into 123,
-# which cannot tell 24 from 23: the codes go to SCRATCH instead.
-if [ "${1:-}" = --share ]; then
+# Everything that is more than a look at each file: hard links, ACLs and attributes. Twice -X: with one, rsync leaves out
+# attributes named user.rsync.%… (what another rsync stored with --fake-super), silently.
+whole() {
+  from=$1
   shift
+  copy "$from" -O -HAX -X "$@"
+}
+
+# batches NAMES ARGUMENTS…: xargs. Through a pipe: where standard input is a file, a child that ends may put the common reading
+# position back (C libraries do so at exit, and some builds of busybox run programs without exec), and names come torn.
+batches() {
+  names=$1
+  shift
+  # shellcheck disable=SC2002
+  cat "$names" | xargs -0 "$@"
+}
+
+with_slashes() { for name; do printf '%s/\0' "$name"; done; }
+
+# One worker's share, called by `share_out` below with the names as arguments.
+if [ "${1:-}" = --share ]; then
+  how=$2
+  shift 2
   # The run has failed already; on a full disk or a dead server the rest would only fail for hours.
   [ ! -e "$SCRATCH/failed" ] || exit 0
-  cd "$SOURCE"
-  # --ignore-missing-args: a name that went away since find saw it would be error 23, as if it could not be read.
-  run "$PHASE, first pass" --info=progress2 --ignore-missing-args --relative -- "$@" "$TARGET/"
+  mine=$SCRATCH/share.$$
+  case $how in
+    # A trailing slash sends what is in the folder, and deletes what is not, but nothing below.
+    folders | look) with_slashes "$@" >"$mine" ;;
+    *) printf '%s\0' "$@" >"$mine" ;;
+  esac
+  case $how in
+    files) whole "$mine" ;;
+    again) whole "$mine" -I ;;
+    folders) whole "$mine" --delete ;;
+    look)
+      # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
+      # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
+      copy "$mine" -O --delete --out-format=%i >"$mine.found"
+      if [ "$code" = 0 ] && grep -qv '^\*deleting' "$mine.found"; then whole "$mine" --delete; fi
+      rm -f "$mine.found"
+      ;;
+    times) copy "$mine" ;;
+  esac
+  rm -f "$mine"
   case $code in
     0) ;;
     24) : >"$SCRATCH/vanished" ;;
-    *)
-      echo "${code:-1}" >"$SCRATCH/failed"
-      exit 1
-      ;;
+    *) fail "$code" ;;
   esac
-  say "$PHASE, first pass: $# of $ENTRIES top-level entries done"
+  # For the progress: a byte a name.
+  printf '%*s' $# '' >>"$SCRATCH/done"
   exit 0
 fi
 
-export SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}"
-WORKERS=${WORKERS:-4}
+# vanished FILE: whether these messages of find or stat tell of nothing but entries that went away (ESTALE: as NFS says it).
+vanished() { [ "$PHASE" = warm ] && ! grep -qvE 'No such file or directory|Stale (NFS )?file handle' "$1"; }
+
+# Sorts names by what has to be done with them. One stat a batch answers in the order of the names, so that no name has to be read
+# out of a line (names may hold newlines), and awk tells which of them are to be noted, by number.
+if [ "${1:-}" = --sort ]; then
+  shift
+  cd "$SOURCE"
+  mine=$SCRATCH/list.$$
+  format='%Z %h %b %f'
+  if ! stat -c "$format" -- "$@" >"$mine.stat" 2>"$mine.errors"; then
+    if ! vanished "$mine.errors"; then
+      cat "$mine.errors" >&2
+      fail 66
+    fi
+    # Names and lines no longer pair: one by one, without those that are gone.
+    : >"$mine.stat"
+    names=$#
+    for name; do
+      if stat -c "$format" -- "$name" >>"$mine.stat" 2>/dev/null; then set -- "$@" "$name"; fi
+    done
+    shift "$names"
+  fi
+  notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v sums="$mine.sums" '
+    {
+      again = since != "" && $1 >= since
+      folder = $4 ~ /^4...$/
+      if (folder) $2 = 1
+      if (NR == 1 || $1 > newest) newest = $1
+      blocks += $3 / $2
+      files += 1 / $2
+      kind = ""
+      if (folder) kind = again ? "dirs,changed" : "dirs"
+      else if ($2 > 1) kind = phase == "warm" ? (again ? "linked,relinked" : "linked") : (again ? "relinked" : "")
+      else if ($3 > large) kind = again ? "resized" : (phase == "warm" ? "large" : "")
+      else if (again) kind = "changed"
+      if (kind != "") print NR ":" kind
+    }
+    END { printf "%.0f %.0f %.3f %.0f\n", newest, blocks, files, NR >sums }' "$mine.stat")
+  for note in $notes; do
+    eval "name=\${${note%%:*}}"
+    # Of the source's own file system, and not copied.
+    # shellcheck disable=SC2154 # set by eval
+    [ "$name" != ./lost+found ] || continue
+    kinds=${note#*:}
+    printf '%s\0' "$name" >>"$mine.${kinds%,*}"
+    [ "$kinds" = "${kinds%,*}" ] || printf '%s\0' "$name" >>"$mine.${kinds#*,}"
+  done
+  rm -f "$mine.errors" "$mine.stat"
+  exit 0
+fi
+
+# Lists what is in folders (DEPTH one) or all that is below them (DEPTH all), for one worker.
+if [ "${1:-}" = --list ]; then
+  depth=$2
+  shift 2
+  [ ! -e "$SCRATCH/failed" ] || exit 0
+  cd "$SOURCE"
+  mine=$SCRATCH/names.$$
+  [ "$depth" = all ] || set -- "$@" -maxdepth 1
+  # To a file first: of a pipe into xargs only the last code would be seen, and an unreadable folder would look like an empty one.
+  find "$@" -mindepth 1 -print0 >"$mine" 2>"$mine.errors" || vanished "$mine.errors" || {
+    cat "$mine.errors" >&2
+    fail 66
+  }
+  batches "$mine" -r -n 2000 sh "$SELF" --sort
+  rm -f "$mine" "$mine.errors"
+  exit 0
+fi
+
+case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
+export SELF SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}" SINCE=
+WORKERS=${WORKERS:-4} FENCE=${FENCE:-} SUPERSEDES=${SUPERSEDES:-} PROGRESS_SECONDS=${PROGRESS_SECONDS:-10}
 
 # setting NAME VALUE. These go into the marker's JSON as they are; Kubernetes allows nothing else in names and UIDs anyway.
 setting() {
@@ -90,51 +196,69 @@ setting VOLUME "${VOLUME:-}"
 setting JOB "${JOB:-}"
 setting SOURCE_UID "${SOURCE_UID:-}"
 setting TARGET_UID "${TARGET_UID:-}"
-case $WORKERS in
-  '' | 0* | *[!0-9]* | ????*) refuse 64 "WORKERS is not a number from 1 to 999" "it says how many copies run side by side" "kubectl get job $JOB -o yaml" ;;
+# number NAME VALUE
+number() {
+  case $2 in
+    '' | 0* | *[!0-9]* | ????*) refuse 64 "$1 is not a number from 1 to 999" "the copy is paced by it" "kubectl get job $JOB -o yaml" ;;
+  esac
+}
+number WORKERS "$WORKERS"
+number PROGRESS_SECONDS "$PROGRESS_SECONDS"
+case $PHASE in
+  warm | finalize)
+    [ -z "$FENCE$SUPERSEDES" ] || refuse 64 "phase $PHASE has no fence, and was given '$FENCE$SUPERSEDES'" \
+      "a fence stands for a stopped workload, which this phase does not ask for" "kubectl get job $JOB -o yaml"
+    ;;
+  final)
+    setting FENCE "$FENCE"
+    for earlier in $SUPERSEDES; do setting SUPERSEDES "$earlier"; done
+    ;;
+  *) refuse 64 "this script knows the phases warm, final and finalize, and was given '$PHASE'" "what to do depends on it" "kubectl get job $JOB -o yaml" ;;
 esac
-[ "$PHASE" = warm ] || refuse 64 "this script knows the phase warm only, and was given '$PHASE'" \
-  "other phases need a workload that is stopped and fenced" "kubectl get job $JOB -o yaml"
 [ "$SOURCE_UID" != "$TARGET_UID" ] || refuse 64 "source and target are the same claim" \
   "copying with deletions onto itself destroys data" "$(find_claim "$SOURCE_UID")"
 
-for folder in "$SOURCE" "$TARGET"; do
-  if [ ! -d "$folder" ] || [ ! -r "$folder" ] || [ ! -x "$folder" ]; then
-    refuse 66 "$folder is not a folder that can be read" \
+# folder PATH
+folder() {
+  if [ ! -d "$1" ] || [ ! -r "$1" ] || [ ! -x "$1" ]; then
+    refuse 66 "$1 is not a folder that can be read" \
       "both claims must be mounted, and the NFS export must not map root to nobody" "kubectl describe pods -l job-name=$JOB"
   fi
-done
+}
+folder "$TARGET"
 # Absolute, since workers change their folder, and free of links, so that nesting shows.
-SOURCE=$(cd "$SOURCE" && pwd -P)
 TARGET=$(cd "$TARGET" && pwd -P)
-case $TARGET/ in
-  "$SOURCE"/*) refuse 64 "the target $TARGET lies in the source" "the copy would copy itself" "kubectl get job $JOB -o yaml" ;;
-esac
-case $SOURCE/ in
-  "$TARGET"/*) refuse 64 "the source $SOURCE lies in the target" "deletions would reach it" "kubectl get job $JOB -o yaml" ;;
-esac
-
-if [ -e "$SOURCE/$RESERVED" ] || [ -L "$SOURCE/$RESERVED" ]; then
-  refuse 69 "the source has an entry named $RESERVED in its root" \
-    "that name is the migration's own in the target's root, so this entry would be left behind without a word" \
-    "rename it inside the workload: mv $RESERVED $RESERVED.mine (find the claim: $(find_claim "$SOURCE_UID"))"
+if [ "$PHASE" != finalize ]; then
+  folder "$SOURCE"
+  SOURCE=$(cd "$SOURCE" && pwd -P)
+  case $TARGET/ in
+    "$SOURCE"/*) refuse 64 "the target $TARGET lies in the source" "the copy would copy itself" "kubectl get job $JOB -o yaml" ;;
+  esac
+  case $SOURCE/ in
+    "$TARGET"/*) refuse 64 "the source $SOURCE lies in the target" "deletions would reach it" "kubectl get job $JOB -o yaml" ;;
+  esac
+  if [ -e "$SOURCE/$RESERVED" ] || [ -L "$SOURCE/$RESERVED" ]; then
+    refuse 69 "the source has an entry named $RESERVED in its root" \
+      "that name is the migration's own in the target's root, so this entry would be left behind without a word" \
+      "rename it inside the workload: mv $RESERVED $RESERVED.mine (find the claim: $(find_claim "$SOURCE_UID"))"
+  fi
 fi
 
-MARKER=$TARGET/$RESERVED
+STATE=$TARGET/$RESERVED
+MARKER=$STATE/marker
 
-# record STATE VOLUME SOURCE_UID PHASE JOB FINISHED_AT: one line of JSON, filled up to a fixed size.
+# record STATE VOLUME SOURCE_UID PHASE FENCE JOB NEWEST LISTED FINISHED_AT: one line of JSON, filled up to a fixed size.
 record() {
   finished=null
-  [ -z "$6" ] || finished="\"$6\""
-  json="{\"version\":1,\"state\":\"$1\",\"volume\":\"$2\",\"sourceUid\":\"$3\",\"phase\":\"$4\",\"job\":\"$5\",\"finishedAt\":$finished}"
-  printf '%-511s\n' "$json"
+  [ -z "$9" ] || finished="\"$9\""
+  json="{\"version\":1,\"state\":\"$1\",\"volume\":\"$2\",\"sourceUid\":\"$3\",\"phase\":\"$4\",\"fence\":\"$5\",\"job\":\"$6\""
+  printf '%-511s\n' "$json,\"newest\":$7,\"listed\":$8,\"finishedAt\":$finished}"
 }
-[ "$(record finished "$VOLUME" "$SOURCE_UID" "$PHASE" "$JOB" 2000-01-01T00:00:00Z | wc -c)" -eq "$SIZE" ] || refuse 64 \
-  "the names of volume and Job are too long together" "the marker is one disk sector" "kubectl get job $JOB -o yaml"
+[ "$(record finished "$VOLUME" "$SOURCE_UID" final "$FENCE" "$JOB" 1000000000 1000000000 2000-01-01T00:00:00Z | wc -c)" -eq "$SIZE" ] || refuse 64 \
+  "the names of volume, Job and fence are too long together" "the marker is one disk sector" "kubectl get job $JOB -o yaml"
 
-# The marker is written over in place: one write of one sector, always of the same size, which a kill cannot split. A rename would
-# change the root's time after the copy has set it (a kill in between leaves that difference for good), would need a second
-# reserved name, and a free block that a full volume does not have.
+# The marker is written over in place: one write of one sector, always of the same size, which a kill cannot split and which needs
+# no free block, that a full volume does not have.
 write_marker() {
   if (umask 077 && record "$@" 1<>"$MARKER") && sync -f "$TARGET" && record "$@" | cmp -s - "$MARKER"; then
     return 0
@@ -144,22 +268,28 @@ write_marker() {
 }
 
 field() { sed -n "s|^.*\"$1\":\"\([A-Za-z0-9._:/-]*\)\".*\$|\1|p" "$MARKER"; }
+integer() { sed -n "s|^.*\"$1\":\(-\{0,1\}[0-9]\{1,\}\),.*\$|\1|p" "$MARKER"; }
 
 # Sets `held` (none, copying, finished) and what the marker says. It is read by building it anew from its fields: whatever does not
 # come out byte for byte the same (cut short, edited, from a later version) is broken, with no second reading of it.
 read_marker() {
-  held=none
-  [ -e "$MARKER" ] || [ -L "$MARKER" ] || return 0
-  if [ -n "$(find "$MARKER" -maxdepth 0 -type f -size 0c)" ] && [ -z "$others" ]; then
-    # Killed between creating the marker and filling it, before anything was copied: there is nothing to lose.
-    return 0
+  held=none held_phase='' held_fence='' held_newest='' held_listed=''
+  [ -e "$STATE" ] || [ -L "$STATE" ] || return 0
+  size=
+  if [ -d "$STATE" ] && [ ! -L "$STATE" ]; then
+    [ -e "$MARKER" ] || [ -L "$MARKER" ] || return 0
+    size=$(find "$MARKER" -maxdepth 0 -type f -exec stat -c %s {} +)
   fi
-  if [ -n "$(find "$MARKER" -maxdepth 0 -type f -size "${SIZE}c")" ]; then
-    held=$(field state) held_volume=$(field volume) held_source=$(field sourceUid)
-    held_phase=$(field phase) held_job=$(field job) held_time=$(field finishedAt)
-    case $held.$held_phase in
-      copying.warm | copying.final | finished.warm | finished.final)
-        if record "$held" "$held_volume" "$held_source" "$held_phase" "$held_job" "$held_time" | cmp -s - "$MARKER"; then
+  # Killed between creating the marker and filling it, before anything was copied: there is nothing to lose.
+  if [ "$size" = 0 ] && [ -z "$others" ]; then return 0; fi
+  if [ "$size" = "$SIZE" ]; then
+    held=$(field state) held_volume=$(field volume) held_source=$(field sourceUid) held_phase=$(field phase)
+    held_fence=$(field fence) held_job=$(field job) held_newest=$(integer newest) held_listed=$(integer listed)
+    held_time=$(field finishedAt)
+    case $held.$held_phase.${held_fence:+fenced} in
+      copying.warm. | finished.warm. | copying.final.fenced | finished.final.fenced)
+        if record "$held" "$held_volume" "$held_source" "$held_phase" "$held_fence" "$held_job" "$held_newest" "$held_listed" "$held_time" |
+          cmp -s - "$MARKER"; then
           return 0
         fi
         ;;
@@ -170,91 +300,254 @@ read_marker() {
     "look up the target claim, and if its files are not needed give the volume a new one: $(find_claim "$TARGET_UID")"
 }
 
-# What the target holds beside the marker and mkfs's own folder; one name is enough to show. Not -quit, see above.
+# What the target holds beside our folder and mkfs's own; one name is enough to show. Not -quit, see above.
 others=$(find "$TARGET" -mindepth 1 -maxdepth 1 ! -name lost+found ! -name "$RESERVED" | head -n 1 | tr -cd ' -~')
 
 read_marker
-if [ "$held" = none ] && [ -n "$others" ]; then
-  refuse 68 "the target (claim $TARGET_UID) is not empty and has no marker: it holds ${others#"$TARGET/"}" \
-    "files that this migration did not bring would be deleted by it" \
-    "look up the target claim and give the volume an empty one: $(find_claim "$TARGET_UID")"
-fi
-if [ "$held" != none ] && [ "$held_source" != "$SOURCE_UID" ]; then
+if [ "$held" != none ] && { [ "$held_source" != "$SOURCE_UID" ] || [ "$held_volume" != "$VOLUME" ]; }; then
   refuse 67 "the target (claim $TARGET_UID) holds the copy of another source: volume $held_volume, claim $held_source, state $held, by Job $held_job" \
-    "copying claim $SOURCE_UID over it would delete those files" \
+    "copying claim $SOURCE_UID of volume $VOLUME over it would delete those files" \
     "look up that source, then give this volume a claim of its own: $(find_claim "$held_source")"
 fi
-if [ "$held" = finished ]; then
-  # warm is the first phase, so whatever is finished is this one or a later one.
-  say "Volume $VOLUME: Job $held_job finished the $held_phase copy of claim $SOURCE_UID at $held_time; nothing was written"
-  exit 0
-fi
-if [ "$held" = copying ] && [ "$held_phase" != warm ]; then
-  refuse 70 "Job $held_job has begun the $held_phase copy" "a warm copy beside it would bring back what it has settled" \
-    "kubectl get job $held_job"
-fi
+superseded() { case " $SUPERSEDES " in *" $held_fence "*) ;; *) return 1 ;; esac }
+stands="the $held_phase copy is $held${held_fence:+ under fence $held_fence}"
+
+case $PHASE.$held.$held_phase in
+  finalize.none.)
+    # Also when killed between removing the marker and the folder.
+    [ ! -d "$STATE" ] || rmdir "$STATE" 2>/dev/null || refuse 73 "$STATE has no marker and is not empty" \
+      "what is in it is not this program's to remove" "kubectl get job $JOB -o yaml"
+    say "Volume $VOLUME: the target has no marker; nothing to remove"
+    exit 0
+    ;;
+  finalize.finished.final)
+    # The marker last: what is left by a kill must still say what it is.
+    rm -f "$STATE/hashes" "$STATE/hashes.new"
+    rm -f "$MARKER"
+    rmdir "$STATE" || refuse 73 "$STATE is not empty" "what is left in it is not this program's to remove" "kubectl get job $JOB -o yaml"
+    sync -f "$TARGET" || refuse 74 "the removal could not be made durable" "the storage reported an error" "kubectl describe pods -l job-name=$JOB"
+    say "Volume $VOLUME: the marker of fence $held_fence was removed"
+    exit 0
+    ;;
+  finalize.*)
+    refuse 73 "the marker is not removed: $stands" "only a finished final copy is ever switched to" "kubectl get job $held_job"
+    ;;
+  warm.none.)
+    if [ -n "$others" ]; then
+      refuse 68 "the target (claim $TARGET_UID) is not empty and has no marker: it holds ${others#"$TARGET/"}" \
+        "files that this migration did not bring would be deleted by it" \
+        "look up the target claim and give the volume an empty one: $(find_claim "$TARGET_UID")"
+    fi
+    ;;
+  warm.finished.*)
+    # warm is the first phase, so whatever is finished is this one or a later one.
+    say "Volume $VOLUME: Job $held_job finished the $held_phase copy of claim $SOURCE_UID at $held_time; nothing was written"
+    exit 0
+    ;;
+  warm.copying.final)
+    refuse 70 "Job $held_job has begun the $held_phase copy" "a warm copy beside it would bring back what it has settled" \
+      "kubectl get job $held_job"
+    ;;
+  warm.copying.warm) SINCE=$held_newest ;;
+  final.none. | final.copying.warm)
+    refuse 71 "there is no finished warm copy in the target (claim $TARGET_UID)" \
+      "the final pass brings only what changed since, while the workload is down" "kubectl get job -l app.kubernetes.io/part-of=volume-migration"
+    ;;
+  final.finished.warm) SINCE=$held_newest ;;
+  final.*.final)
+    if [ "$held_fence" = "$FENCE" ]; then
+      if [ "$held" = finished ]; then
+        say "Volume $VOLUME: Job $held_job finished the final copy of claim $SOURCE_UID under fence $FENCE at $held_time; nothing was written"
+        exit 0
+      fi
+    elif ! superseded; then
+      refuse 72 "$stands, and this Job has fence $FENCE" \
+        "a copy of an earlier fence would undo what a later one settled, on a volume that may be live by now" "kubectl get job $held_job"
+    fi
+    SINCE=$held_newest
+    ;;
+esac
 
 begun=$(date +%s)
-if [ "$held" = copying ]; then
-  say "Volume $VOLUME: continuing the $PHASE copy that Job $held_job began; what is there already is kept"
+SCRATCH=$(mktemp -d)
+export SCRATCH
+trap 'if [ -n "${reporter:-}" ]; then kill "$reporter" 2>/dev/null || :; fi; rm -rf "$SCRATCH"' EXIT
+trap 'exit 143' TERM INT
+
+count() { tr -cd '\000' <"$SCRATCH/$1" | wc -c; }
+
+# What is used of the target: bytes and files. In a new volume that is the copy, whatever a retry found there already; also while a
+# large file is under way, and with holes left out, which no sum over rsync's messages would give.
+used() { stat -f -c '%b %f %S %c %d' "$TARGET" | (read -r all free block nodes left && echo "$(((all - free) * block)) $((nodes - left))"); }
+
+report() {
+  read -r step folders since <"$SCRATCH/step" || return 0
+  read -r bytes files <<-END
+	$(used)
+	END
+  bytes=$((bytes - empty_bytes)) files=$((files - empty_files))
+  [ "$bytes" -ge 0 ] || bytes=0
+  [ "$files" -ge 0 ] || files=0
+  elapsed=$(($(date +%s) - since)) rate=0 left=unknown
+  [ "$elapsed" -gt 0 ] && [ -n "${bytes_then:-}" ] && [ "$bytes" -gt "$bytes_then" ] && rate=$(((bytes - bytes_then) / elapsed))
+  finished=$(wc -c <"$SCRATCH/done")
+  if [ "$step" = compare ]; then
+    [ "$finished" -eq 0 ] || left=$((elapsed * (folders - finished) / finished))
+  elif [ "$rate" -gt 0 ] && [ "$total_bytes" -ge "$bytes" ]; then
+    left=$(((total_bytes - bytes) / rate))
+  fi
+  say "progress: phase=$PHASE step=$step bytes=$bytes/$total_bytes files=$files/$total_files rate=$rate left=$left"
+}
+
+# step NAME FOLDERS
+step() {
+  : >"$SCRATCH/done"
+  echo "$1 $2 $(date +%s)" >"$SCRATCH/step.new"
+  mv "$SCRATCH/step.new" "$SCRATCH/step"
+}
+
+# settle WHAT: a live source may lose files under the copy (24); every other code means that something was not copied.
+settle() {
+  if [ -s "$SCRATCH/failed" ]; then
+    read -r code <"$SCRATCH/failed"
+  elif [ -n "${2:-}" ] && [ "$2" != 0 ]; then
+    code=$2
+  elif [ -e "$SCRATCH/vanished" ]; then
+    code=24
+    rm -f "$SCRATCH/vanished"
+  else
+    return 0
+  fi
+  if [ "$code" = 24 ] && [ "$PHASE" = warm ]; then
+    say "$PHASE, $1: some files went away while they were copied, as they may while the workload runs"
+    return 0
+  fi
+  if [ "$code" = 66 ]; then
+    refuse 66 "the source cannot be listed" "its storage failed or refused root" "kubectl describe pods -l job-name=$JOB"
+  fi
+  printf 'Volume %s: %s failed with code %s; the copy is not finished, and a new run continues it\n' "$VOLUME" "$1" "$code" >&2
+  exit "$code"
+}
+
+# share_out HOW LIST PARTS AT_LEAST: the names in LIST among the workers in so many parts, no fewer than AT_LEAST names to a part.
+share_out() {
+  [ -s "$SCRATCH/$2" ] || return 0
+  names=$(count "$2")
+  each=$(((names + $3 - 1) / $3))
+  [ "$each" -ge "$4" ] || each=$4
+  status=0
+  batches "$SCRATCH/$2" -n "$each" -P "$WORKERS" sh "$SELF" --share "$1" || status=$?
+  settle "$2" "$status"
+}
+
+# All of the source, folder by folder from the top until there is one for every worker, then each with everything below it.
+list() {
+  for kind in dirs linked large changed relinked resized sums; do : >"$SCRATCH/$kind"; done
+  printf '.\0' >"$SCRATCH/frontier"
+  batches "$SCRATCH/frontier" sh "$SELF" --sort || settle "the listing" 66
+  gather
+  depth=one round=0
+  while [ -s "$SCRATCH/frontier" ]; do
+    names=$(count frontier)
+    { [ "$names" -lt $((WORKERS * 2)) ] && [ "$round" -lt 8 ]; } || depth=all
+    status=0
+    batches "$SCRATCH/frontier" -n $(((names + WORKERS - 1) / WORKERS)) -P "$WORKERS" sh "$SELF" --list $depth || status=66
+    settle "the listing" "$status"
+    : >"$SCRATCH/frontier"
+    gather
+    [ $depth = one ] || break
+    round=$((round + 1))
+  done
+  read -r newest total_bytes total_files entries <<-SUMS
+	$(awk 'NR == 1 || $1 > newest { newest = $1 } { blocks += $2; files += $3; entries += $4 }
+    END { printf "%.0f %.0f %.0f %.0f\n", newest, blocks * 512, files, entries }' "$SCRATCH/sums")
+	SUMS
+}
+
+# What the workers of one round wrote, each into files of its own: appended to one, names would be torn apart.
+gather() {
+  for kind in dirs linked large changed relinked resized sums; do
+    for found in "$SCRATCH"/list.*."$kind"; do
+      [ -e "$found" ] || continue
+      cat "$found" >>"$SCRATCH/$kind"
+      if [ $kind = dirs ] && [ -n "${depth:-}" ]; then cat "$found" >>"$SCRATCH/frontier"; fi
+      rm -f "$found"
+    done
+  done
+}
+
+# Hundredths of a second since the node was started; busybox' date knows no less than a second.
+ticks() {
+  read -r up _ </proc/uptime
+  echo "${up%.*}${up#*.}"
+}
+
+# Before the first byte: everything that changes later has a change time at or after the newest of this listing, by the clock of
+# the source's own server. The marker keeps the earliest, that of the first run.
+started=$(ticks)
+list
+now=$(date +%s)
+# Where a look at a file takes a worker less than a third of a millisecond, waiting is not what takes time: then starting rsync is.
+parts=$((WORKERS * 2)) atleast=10
+if [ $((($(ticks) - started) * 30 * WORKERS)) -lt "$entries" ]; then parts=$(nproc) atleast=100; fi
+read -r empty_bytes empty_files <<-END
+	$(used)
+	END
+about="$PHASE copy of claim $SOURCE_UID into claim $TARGET_UID begins${FENCE:+, under fence $FENCE}"
+if [ "$held" = none ]; then
+  [ -d "$STATE" ] || mkdir -m 700 "$STATE" || refuse 74 "the folder $STATE could not be made" \
+    "the marker goes into it" "kubectl describe pods -l job-name=$JOB"
+  held_newest=$newest held_listed=$now
 else
-  write_marker copying "$VOLUME" "$SOURCE_UID" "$PHASE" "$JOB" ''
-  say "Volume $VOLUME: $PHASE copy of claim $SOURCE_UID into claim $TARGET_UID begins"
+  # In a volume of its own: what is there is the copy.
+  empty_bytes=0 empty_files=0
+  [ "$held" != copying ] || [ "$held_phase" != "$PHASE" ] || [ "$held_fence" != "$FENCE" ] ||
+    about="continuing the $PHASE copy that Job $held_job began; what is there already is kept"
 fi
+write_marker copying "$VOLUME" "$SOURCE_UID" "$PHASE" "$FENCE" "$JOB" "$held_newest" "$held_listed" ''
+say "Volume $VOLUME: $about"
 if [ -n "$(find "$SOURCE/lost+found" -mindepth 1 -maxdepth 1 2>/dev/null | head -n 1)" ]; then
   say "Note: the source's lost+found is not empty; it belongs to its file system and is not copied"
 fi
+folders=$(count dirs)
+folders=$((folders))
+say "$PHASE: $total_files files and folders, $total_bytes bytes; listed in $((now - begun)) s"
 
-SCRATCH=$(mktemp -d)
-export SCRATCH
-trap 'rm -rf "$SCRATCH"' EXIT
-trap 'exit 143' TERM INT
+step copy "$folders"
+read -r bytes_then _ <<-END
+	$(used)
+	END
+bytes_then=$((bytes_then - empty_bytes))
+# While the copy lives: killed outright, it cannot end this one.
+while sleep "$PROGRESS_SECONDS" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do report; done &
+reporter=$!
 
-# settle PASS CODE: a live source may lose files under the copy (24); every other code means that something was not copied.
-settle() {
-  case $2 in
-    0) ;;
-    24) say "$PHASE, $1: some files went away while they were copied, as they may while the workload runs" ;;
-    *)
-      printf 'Volume %s: %s failed with code %s; the copy is not finished, and a new run continues it\n' "$VOLUME" "$1" "$2" >&2
-      exit "$2"
-      ;;
-  esac
-}
-
-# To a file first: of a pipe into xargs only the last code would be seen, and an unreadable root would look like an empty one.
-(cd "$SOURCE" && find . -mindepth 1 -maxdepth 1 ! -path ./lost+found -print0) >"$SCRATCH/entries" || refuse 66 \
-  "the source's root cannot be listed" "its storage failed or refused root" "kubectl describe pods -l job-name=$JOB"
-ENTRIES=$(tr -cd '\000' <"$SCRATCH/entries" | wc -c)
-ENTRIES=$((ENTRIES))
-export ENTRIES
-
-# First pass: a single rsync waits for each file in turn, which on a network source is most of its time. Several by top-level entry
-# do not wait for each other, and lose only hard links between entries, which the second pass mends. One entry gains nothing.
-if [ "$ENTRIES" -gt 1 ] && [ "$WORKERS" -gt 1 ]; then
-  # Some eight shares a worker, so that one large share does not hold up the end; no more names than a command line takes.
-  share=$(((ENTRIES + WORKERS * 8 - 1) / (WORKERS * 8)))
-  [ "$share" -le 100 ] || share=100
-  say "$PHASE, first pass: $ENTRIES top-level entries, $WORKERS workers"
-  code=0
-  xargs -0 -n "$share" -P "$WORKERS" sh "$0" --share <"$SCRATCH/entries" || code=1
-  if [ -s "$SCRATCH/failed" ]; then
-    code=$(cat "$SCRATCH/failed")
-  elif [ "$code" = 0 ] && [ -e "$SCRATCH/vanished" ]; then
-    code=24
-  fi
-  settle "first pass" "$code"
-  say "$PHASE, first pass: $(($(date +%s) - begun)) s"
+# Files with several names, in one go: rsync knows links only among the files of one run. Then large ones, one to a worker.
+if [ -s "$SCRATCH/linked" ]; then
+  whole "$SCRATCH/linked"
+  settle "files with several names" "$code"
 fi
+if [ -s "$SCRATCH/relinked" ]; then
+  # -I: the same size and time with another change time is another content until proven otherwise.
+  whole "$SCRATCH/relinked" -I
+  settle "files with several names" "$code"
+fi
+share_out files large 999999 1
+share_out again resized 999999 1
+share_out again changed "$WORKERS" "$atleast"
 
-# Second pass over the whole tree: hard links across entries, deletions, the root's own attributes. Last of all, so that nothing
-# after it changes the root's time.
-began=$(date +%s)
-run "$PHASE, second pass" --info=progress2,stats1 --delete "$SOURCE/" "$TARGET/"
-settle "second pass" "${code:-1}"
-say "$PHASE, second pass: $(($(date +%s) - began)) s"
+# Folder by folder: a single rsync waits for each file in turn, which on a network source is most of its time.
+step compare "$folders"
+if [ "$PHASE" = warm ]; then
+  share_out folders dirs $((WORKERS * 4)) 1
+else
+  share_out look dirs "$parts" 20
+fi
+# Last of all, so that nothing after it changes a folder's time.
+share_out times dirs "$parts" 50
+report
 
 # The data first: a marker that outlives a power cut while files do not would vouch for holes.
 sync -f "$TARGET" || refuse 74 "the target's storage reported an error while writing" "some files may not be on disk" "kubectl describe pods -l job-name=$JOB"
-write_marker finished "$VOLUME" "$SOURCE_UID" "$PHASE" "$JOB" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+write_marker finished "$VOLUME" "$SOURCE_UID" "$PHASE" "$FENCE" "$JOB" "$held_newest" "$held_listed" "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 say "Volume $VOLUME: $PHASE copy finished in $(($(date +%s) - begun)) s"

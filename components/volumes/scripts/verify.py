@@ -4,18 +4,24 @@
 Independent of rsync on purpose: asked again, rsync repeats its own blind spots (it never sees two files merged into one inode, and
 not all of it sees nanoseconds). Python's standard library alone, so that an official image will do.
 
+In phase warm it keeps what it hashed, so that in phase final, while the workload is down, only what changed since has to be read.
+What is kept, where, and when it is believed: docs/decisions/copy-and-verify.md.
+
 Exit 0 when the comparison was carried out, whatever it found: only the operation that reads RESULT knows whether a pod was writing
 to the source meanwhile, and so what a difference means. Exit 2 when it could not be carried out.
 """
 
+import array
 import collections
 import concurrent.futures
 import errno
 import hashlib
 import json
+import mmap
 import multiprocessing
 import os
 import stat
+import struct
 import sys
 import threading
 import time
@@ -23,13 +29,21 @@ import time
 SOURCE = os.fsencode(os.environ.get("SOURCE", "/old"))
 TARGET = os.fsencode(os.environ.get("TARGET", "/new"))
 RESULT = os.environ.get("RESULT", "/dev/termination-log")
+PHASE = os.environ.get("PHASE", "warm")
+FENCE = os.environ.get("FENCE", "")
+VOLUME = os.environ.get("VOLUME", "")
+SOURCE_UID = os.environ.get("SOURCE_UID", "")
+STATE = os.environ.get("STATE", "")
+EXPECTED = os.environ.get("HASHES", "")
+HASH = os.environ.get("HASH", "changed")
 ROOTS = (SOURCE, TARGET)
 SIDES = ("old", "new")
 OLD, NEW = 1, 2
 
 # In the roots alone, and by exact name: files of these names deeper down are the workload's. The marker is the target's only: in a
 # source it is somebody's file, which the copy refuses and a comparison must show.
-LEFT_OUT = (frozenset([b"lost+found"]), frozenset([b"lost+found", b".home-cluster-migration"]))
+RESERVED = b".home-cluster-migration"
+LEFT_OUT = (frozenset([b"lost+found"]), frozenset([b"lost+found", RESERVED]))
 
 PRINTED = 100
 NAMED = 10
@@ -40,6 +54,10 @@ TASK_ENTRIES = 512
 TASK_BYTES = 64 << 20
 TWO_READERS = 1 << 20
 BLOCK = 1 << 20
+
+# A file whose change time is closer than this to the moment of hashing may be written once more without a trace: clocks of file
+# systems advance in steps, of a second on the coarsest. Its hash is not kept.
+RACY = 2
 
 TYPES = {
     stat.S_IFREG: "file",
@@ -229,14 +247,98 @@ def unlike(old, new):
     return found
 
 
+STANDING = struct.Struct(">QQqq")  # inode, size, time, change time
+KEY = 16
+RECORD = KEY + 2 * STANDING.size + 32
+
+
+def key_of(path):
+    return hashlib.blake2b(path, digest_size=KEY).digest()
+
+
+def standing(st):
+    return STANDING.pack(st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+
+
+class Kept:
+    """The hashes that the warm verification left in the target, looked up where they lie: a million of them in memory would be copied
+    into every worker. A line of JSON, then where the keys of each first two bytes begin, then the records by key."""
+
+    HEAD = 512
+    STARTS = 1 + (1 << 16)
+
+    def __init__(self, path, expected):
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        head = json.loads(data[: self.HEAD])
+        self.id = hashlib.sha256(memoryview(data)[self.HEAD :]).hexdigest()
+        self.first = self.HEAD + 4 * self.STARTS
+        wrong = [
+            name
+            for name, found, wanted in (
+                ("version", head["version"], 1),
+                ("volume", head["volume"], VOLUME),
+                ("source", head["sourceUid"], SOURCE_UID),
+                ("checksum", self.id, head["id"]),
+                ("length", len(data), self.first + RECORD * head["count"]),
+                ("id", self.id, expected or self.id),
+            )
+            if found != wanted
+        ]
+        if wrong:
+            raise ValueError(f"another {', '.join(wrong)}")
+        self.data = data
+        self.starts = memoryview(data)[self.HEAD : self.first].cast("I")
+
+    def hash_of(self, path, old, new):
+        """The hash that both sides had, if neither file was touched since."""
+        key = key_of(path)
+        bucket = key[0] << 8 | key[1]
+        wanted = key + standing(old) + standing(new)
+        for number in range(self.starts[bucket], self.starts[bucket + 1]):
+            at = self.first + number * RECORD
+            if self.data[at : at + len(wanted)] == wanted:
+                return self.data[at + len(wanted) : at + RECORD]
+        return None
+
+    @classmethod
+    def write(cls, folder, records):
+        records.sort()
+        starts = array.array("I", bytes(4 * cls.STARTS))
+        for record in records:
+            starts[(record[0] << 8 | record[1]) + 1] += 1
+        for bucket in range(1, cls.STARTS):
+            starts[bucket] += starts[bucket - 1]
+        body = starts.tobytes()
+        digest = hashlib.sha256(body)
+        for record in records:
+            digest.update(record)
+        head = {"version": 1, "volume": VOLUME, "sourceUid": SOURCE_UID, "count": len(records), "id": digest.hexdigest()}
+        path = os.path.join(folder, "hashes.new")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(json.dumps(head).encode().ljust(cls.HEAD - 1) + b"\n")
+            file.write(body)
+            file.writelines(records)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(path, os.path.join(folder, "hashes"))
+        return digest.hexdigest()
+
+
+# Set by main, before any worker is forked.
+kept = None
+settled = None
+
+
 class Task:
     """What one worker found in its share; plain lists, since it travels between processes."""
 
     def __init__(self):
-        self.entries = self.bytes = self.differences = self.vanished = 0
+        self.entries = self.bytes = self.differences = self.vanished = self.hashed = self.trusted = 0
         self.texts = []
         self.unreadable = []
         self.records = []  # path, NUL, hash of the source entry: one bytes object each, a million fit in 150 MB
+        self.hashes = []  # what may be kept, as it goes into the file
         self.links = ([], [])  # (path, device, inode, size) of names whose inode has others
         self.rest = []
 
@@ -260,6 +362,19 @@ def children(task, path, side):
         task.moved(path, problem)
         return set()
     return {name for name in names if path or name not in LEFT_OUT[side]}
+
+
+def both(task, path, old, new):
+    """Both sides' hashes: kept ones where they still stand, or else read."""
+    known = kept and kept.hash_of(path, old, new)
+    if known:
+        task.trusted += 1
+        return known, known
+    digest, other = contents(path, (old, new))
+    task.hashed += 1
+    if settled is not None and digest == other and old.st_ctime_ns < settled:
+        task.hashes.append(key_of(path) + standing(old) + standing(new) + digest)
+    return digest, other
 
 
 def compare(task, path, sides):
@@ -287,10 +402,10 @@ def compare(task, path, sides):
     digest = None
     try:
         if old and new:
-            differences = unlike(old[0], new[0])
+            differences = unlike(old[0], new[0]) if old[0] != new[0] else []
             if old[0].type == new[0].type == "file":
                 if old[1].st_size == new[1].st_size:
-                    digest, other = contents(path, (old[1], new[1]))
+                    digest, other = both(task, path, old[1], new[1])
                     if digest != other:
                         differences.append(f"content: sha256 {digest.hex()[:12]} → {other.hex()[:12]}")
                 else:
@@ -351,7 +466,7 @@ def walk(workers):
     total = Task()
     waiting = collections.deque([(b"", OLD | NEW)])
     running = set()
-    said = time.monotonic()
+    begun = said = time.monotonic()
     # fork: workers share this module as it stands; the others would need a file to import.
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
         while waiting or running:
@@ -361,8 +476,9 @@ def walk(workers):
             done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 task = future.result()
-                for count in ("entries", "bytes", "differences", "vanished"):
+                for count in ("entries", "bytes", "differences", "vanished", "hashed", "trusted"):
                     setattr(total, count, getattr(total, count) + getattr(task, count))
+                total.hashes += task.hashes
                 total.unreadable += task.unreadable
                 total.records += task.records
                 total.texts = sorted(total.texts + task.texts)[:PRINTED]
@@ -371,8 +487,21 @@ def walk(workers):
                 waiting.extend(task.rest)
             if time.monotonic() - said >= 10:
                 said = time.monotonic()
-                print(f"compared: {total.entries} entries, {total.bytes} bytes, {total.differences} differences so far", flush=True)
+                progress(total, said - begun)
     return total
+
+
+def progress(total, seconds):
+    """A line for whoever follows the log; the target's own count of what it holds is as good a total as a walk, and costs nothing."""
+    used = os.statvfs(TARGET)
+    files, size = used.f_files - used.f_ffree, (used.f_blocks - used.f_bfree) * used.f_frsize
+    rate = int(total.bytes / seconds) if seconds > 0 else 0
+    # By the count of files where their bytes are not read.
+    share = total.entries / files if total.trusted or not size else total.bytes / size
+    left = max(0, int(seconds / share - seconds)) if 0 < share <= 1 else "unknown"
+    print(
+        f"progress: phase={PHASE} step=verify bytes={total.bytes}/{size} files={total.entries}/{files} rate={rate} left={left}", flush=True
+    )
 
 
 def settle_links(total):
@@ -425,6 +554,39 @@ def cannot(reasons):
     return 2
 
 
+def read_marker():
+    """What the copy says of itself; None where there is no whole marker."""
+    try:
+        with open(os.path.join(TARGET, RESERVED, b"marker"), "rb") as file:
+            marker = json.loads(file.read(4096))
+    except (OSError, ValueError):
+        return None
+    return marker if isinstance(marker, dict) and marker.get("version") == 1 else None
+
+
+def prepare():
+    """What is known before the comparison: hashes that may be believed, and from when on none may be kept. Returns what forbids it."""
+    global kept, settled
+    marker = read_marker()
+    ours = marker and marker.get("volume") == VOLUME and marker.get("sourceUid") == SOURCE_UID
+    if PHASE == "final":
+        if not FENCE:
+            return "phase final without FENCE"
+        if not ours or marker.get("phase") != "final" or marker.get("state") != "finished" or marker.get("fence") != FENCE:
+            return f"the marker in the target does not say that the final copy under fence {FENCE} is finished"
+        if HASH == "changed":
+            try:
+                kept = Kept(os.path.join(TARGET, RESERVED, b"hashes"), EXPECTED)
+            except (OSError, ValueError, KeyError) as error:
+                print(f"no kept hashes, so every file is read: {error}")
+    elif FENCE:
+        return f"phase {PHASE} with FENCE"
+    elif ours and STATE:
+        # The source's clock by now, at the least: what it was when the copy listed the source, and the time that passed since.
+        settled = (marker["newest"] + int(time.time()) - marker["listed"] - RACY) * 10**9
+    return None
+
+
 def main():
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
@@ -439,6 +601,11 @@ def main():
     workers = os.environ.get("WORKERS", "4")
     if not workers.isdecimal() or not 1 <= int(workers) <= 99:
         return cannot([f"WORKERS is {workers!r}, not a number from 1 to 99"])
+    if PHASE not in ("warm", "final") or HASH not in ("changed", "all"):
+        return cannot([f"PHASE is {PHASE!r}, HASH is {HASH!r}"])
+    forbidden = prepare()
+    if forbidden:
+        return cannot([forbidden])
     try:
         total = walk(int(workers))
     except concurrent.futures.process.BrokenProcessPool:
@@ -451,22 +618,35 @@ def main():
         print(line)
     if total.differences > len(total.texts):
         print(f"… and {total.differences - len(total.texts)} more")
+    result = {
+        "version": 1,
+        "entries": total.entries,
+        "bytes": total.bytes,
+        "differences": total.differences,
+        "first": [short(line) for _, line in total.texts[:NAMED]],
+        "manifest": manifest(total, old_groups),
+        "vanished": total.vanished,
+        "phase": PHASE,
+        "hashed": total.hashed,
+        "trusted": total.trusted,
+    }
+    if PHASE == "final":
+        result["fence"] = FENCE
+    if kept:
+        result["hashes"] = kept.id
+    elif settled is not None:
+        try:
+            result["hashes"] = Kept.write(STATE, total.hashes)
+        except OSError as error:
+            # Not worth failing for: the final verification then reads everything.
+            print(f"hashes are not kept: {error.strerror}")
+    progress(total, time.monotonic() - begun)
     print(
-        f"{total.entries} entries, {total.bytes} bytes: {total.differences} differences, {total.vanished} vanished, "
-        f"{time.monotonic() - begun:.1f} s"
+        f"{total.entries} entries, {total.bytes} bytes: {total.differences} differences, {total.vanished} vanished; "
+        f"{total.hashed} files read, {total.trusted} hashes kept from before; {time.monotonic() - begun:.1f} s"
     )
     try:
-        report(
-            {
-                "version": 1,
-                "entries": total.entries,
-                "bytes": total.bytes,
-                "differences": total.differences,
-                "first": [short(line) for _, line in total.texts[:NAMED]],
-                "manifest": manifest(total, old_groups),
-                "vanished": total.vanished,
-            }
-        )
+        report(result)
     except OSError as error:
         print(f"cannot write {RESULT}: {error.strerror}", file=sys.stderr)
         return 2

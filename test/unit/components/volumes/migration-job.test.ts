@@ -12,7 +12,7 @@ import { refusedByPodSecurity } from "../../../../operations/volumes/migration-p
 import { imageReference, versions } from "../../../../versions";
 import { environment } from "../../../support/environment";
 
-const args: MigrationJobArgs = {
+const args = {
   kind: "migration",
   name: "valheim-server-data",
   namespace: "games",
@@ -23,11 +23,13 @@ const args: MigrationJobArgs = {
   sourceUid: "source-uid",
   targetUid: "target-uid",
   scripts: "volume-migration-scripts-0123456789",
-};
+} as const satisfies MigrationJobArgs;
 
-function expected(kind: "migration" | "verification"): unknown {
+type Phase = "warm" | "final";
+
+function expected(kind: "migration" | "verification", phase: Phase): unknown {
   const copies = kind === "migration";
-  const name = `volume-${kind}-valheim-server-data`;
+  const name = `volume-${phase === "final" ? "final-" : ""}${kind}-valheim-server-data`;
   const metadata = {
     labels: {
       "app.kubernetes.io/managed-by": "home-cluster",
@@ -43,12 +45,27 @@ function expected(kind: "migration" | "verification"): unknown {
     { name: "TARGET_UID", value: "target-uid" },
     { name: "VOLUME", value: "games/valheim-server-data" },
     { name: "JOB", value: name },
-    { name: "PHASE", value: "warm" },
+    { name: "PHASE", value: phase },
+    ...(phase === "final"
+      ? [
+          { name: "FENCE", value: "f2" },
+          { name: "SUPERSEDES", value: "f1" },
+        ]
+      : []),
     { name: "WORKERS", value: "8" },
   ];
   const verifyEnvironment = [
     { name: "SOURCE", value: "/old" },
     { name: "TARGET", value: "/new" },
+    { name: "SOURCE_UID", value: "source-uid" },
+    { name: "VOLUME", value: "games/valheim-server-data" },
+    { name: "PHASE", value: phase },
+    ...(phase === "final"
+      ? [
+          { name: "FENCE", value: "f2" },
+          { name: "HASH", value: "changed" },
+        ]
+      : [{ name: "STATE", value: "/state" }]),
     { name: "RESULT", value: "/dev/termination-log" },
     { name: "WORKERS", value: "8" },
   ];
@@ -86,6 +103,9 @@ function expected(kind: "migration" | "verification"): unknown {
               volumeMounts: [
                 { name: "old", mountPath: "/old", readOnly: true },
                 { name: "new", mountPath: "/new", ...(!copies && { readOnly: true }) },
+                ...(!copies && phase === "warm"
+                  ? [{ name: "new", mountPath: "/state", subPath: ".home-cluster-migration" }]
+                  : []),
                 { name: "scripts", mountPath: "/scripts", readOnly: true },
                 { name: "tmp", mountPath: "/tmp" },
               ],
@@ -95,7 +115,10 @@ function expected(kind: "migration" | "verification"): unknown {
             { name: "old", persistentVolumeClaim: { claimName: "valheim-server-data", readOnly: true } },
             {
               name: "new",
-              persistentVolumeClaim: { claimName: "valheim-server-data-longhorn", ...(!copies && { readOnly: true }) },
+              persistentVolumeClaim: {
+                claimName: "valheim-server-data-longhorn",
+                ...(!copies && phase === "final" && { readOnly: true }),
+              },
             },
             { name: "scripts", configMap: { name: "volume-migration-scripts-0123456789" } },
             { name: "tmp", emptyDir: {} },
@@ -108,8 +131,41 @@ function expected(kind: "migration" | "verification"): unknown {
 
 describe("components/volumes/migration-job (does not prove that a kubelet mounts both claims, nor that the images have what the scripts need)", () => {
   for (const kind of ["migration", "verification"] as const) {
-    it(`the ${kind} Job is exactly this`, () => assert.deepEqual(migrationJob({ ...args, kind }), expected(kind)));
+    it(`the ${kind} Job is exactly this`, () => {
+      assert.deepEqual(migrationJob({ ...args, kind }), expected(kind, "warm"));
+      assert.deepEqual(migrationJob({ ...args, kind, phase: "warm" }), expected(kind, "warm"));
+    });
+    it(`the ${kind} Job behind a fence is exactly this`, () => {
+      const final = { phase: "final", fence: "f2", supersedes: "f1" } as const;
+      assert.deepEqual(migrationJob({ ...args, kind, ...final }), expected(kind, "final"));
+    });
   }
+
+  it("one setting makes the final verification read everything, and no other Job changes with it", () => {
+    const environment = (made: MigrationJobArgs): string =>
+      /"env":(\[[^\]]*\])/.exec(JSON.stringify(migrationJob(made)))?.[1] ?? "";
+    const final = { ...args, kind: "verification", phase: "final", fence: "f2" } as const;
+    assert.equal(
+      environment({ ...final, hash: "all" }),
+      environment(final).replace('"HASH","value":"changed"', '"HASH","value":"all"'),
+    );
+    assert.notEqual(environment({ ...final, hash: "all" }), environment(final));
+    for (const other of [{ kind: "verification" }, { kind: "migration" }] as const) {
+      assert.deepEqual(migrationJob({ ...args, ...other, hash: "all" }), migrationJob({ ...args, ...other }));
+    }
+  });
+
+  it("a copy behind a fence that takes no earlier one's place says so", () => {
+    assert.match(JSON.stringify(migrationJob({ ...args, phase: "final", fence: "f1" })), /"SUPERSEDES","value":""/);
+  });
+
+  it("what takes the marker away mounts the new claim alone", () => {
+    const text = JSON.stringify(migrationJob({ ...args, phase: "finalize" }));
+    assert.match(text, /"PHASE","value":"finalize"/);
+    assert.match(text, /"name":"volume-finalize-migration-valheim-server-data"/);
+    assert.doesNotMatch(text, /"name":"old"|FENCE/);
+    assert.deepEqual(text.match(/"claimName":"[^"]*"/g), ['"claimName":"valheim-server-data-longhorn"']);
+  });
 
   it("a higher attempt is a Job of another name that knows its own", () => {
     const job = JSON.parse(JSON.stringify(migrationJob({ ...args, attempt: 3 }))) as {
@@ -151,7 +207,12 @@ describe("components/volumes/migration-job (does not prove that a kubelet mounts
     });
     it("are names that Kubernetes takes, one for each volume, kind and attempt", () => {
       const label = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
-      const job = fc.tuple(fc.constantFrom("migration", "verification"), label, fc.integer({ min: 1, max: 99 }));
+      const job = fc.tuple(
+        fc.constantFrom("migration", "verification"),
+        label,
+        fc.integer({ min: 1, max: 99 }),
+        fc.constantFrom("warm", "final", "finalize"),
+      );
       fc.assert(
         fc.property(job, job, (one, other) => {
           const name = jobName(...one);
