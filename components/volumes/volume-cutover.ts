@@ -7,6 +7,7 @@ import { keep } from "../../operations/keep";
 import type { Operation } from "../../operations/operation";
 import { concludeCutover } from "../../operations/volumes/conclude-cutover";
 import type { Switch } from "../../operations/volumes/ledger-form";
+import type { CutoverVolume } from "../../operations/volumes/cutover-input";
 import { prepareCutover } from "../../operations/volumes/prepare-cutover";
 import { quiesceVolume } from "../../operations/volumes/quiesce-volume";
 import { probeVolume, resumeVolume } from "../../operations/volumes/resume-volume";
@@ -46,24 +47,19 @@ export class VolumeCutover extends pulumi.ComponentResource {
     const { namespace, claim, attempt } = volume;
     const newClaim = newClaimName(volume);
     const input = { environment, namespace, claim, newClaim, switch: args.switch, attempt };
-    const step = <Input, Result>(
+    const step = <Result>(
       suffix: string,
-      operation: Operation<Input, Result>,
-      after: pulumi.Input<pulumi.Resource> | pulumi.ComponentResourceOptions["dependsOn"],
-      more: { readonly update?: Operation<Input, Result>; readonly input?: Input & object } = {},
+      operation: Operation<CutoverVolume, Result>,
+      dependsOn: pulumi.CustomResourceOptions["dependsOn"],
+      // Once a cutover: run later, with other input or access, it would stop or start what lives on the new volume.
+      update: Operation<CutoverVolume, Result> | typeof keep = keep,
     ): Declared<Result> =>
       declare(
         attemptName(`${name}-${suffix}`, attempt),
-        {
-          create: operation,
-          // Once a cutover: run later, with other input or access, it would stop or start what lives on the new volume.
-          update: more.update ?? keep,
-          access,
-          input: (more.input ?? input) as never,
-        },
-        { parent: this, dependsOn: after as pulumi.Input<pulumi.Resource> },
+        { create: operation, update, access, input },
+        { parent: this, dependsOn },
       );
-    const prepared = step("prepare", prepareCutover, opts?.dependsOn, { update: prepareCutover });
+    const prepared = step("prepare", prepareCutover, opts?.dependsOn, prepareCutover);
     const quiesced = step("quiesce", quiesceVolume, prepared.resource);
     const job = (kind: "migration" | "verification", dependsOn: pulumi.Resource): kubernetes.batch.v1.Job =>
       new kubernetes.batch.v1.Job(
@@ -87,9 +83,17 @@ export class VolumeCutover extends pulumi.ComponentResource {
         },
       );
     const verified = job("verification", job("migration", quiesced.resource));
-    const settled = step("conclude", concludeCutover, verified, {
-      input: { ...input, job: jobName("verification", args.name, attempt, "final") },
-    });
+    const settled = declare(
+      attemptName(`${name}-conclude`, attempt),
+      {
+        create: concludeCutover,
+        // Once: it judges by what has happened since the fence.
+        update: keep,
+        access,
+        input: { ...input, job: jobName("verification", args.name, attempt, "final") },
+      },
+      { parent: this, dependsOn: verified },
+    );
     const switched = step("switch", switchVolume, settled.resource);
     const resumed = step("resume", resumeVolume, switched.resource);
     const probed = step("probe", probeVolume, resumed.resource);

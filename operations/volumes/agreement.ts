@@ -50,7 +50,12 @@ export function disagreements(volume: DeclaredVolume, ledger: Ledger | undefined
 
 /** The command that takes the workload back to the old volume. */
 export function rollbackCommand(volume: Pick<DeclaredVolume, "namespace" | "claim" | "environment">): string {
-  return `\`npm run rollback -- ${volume.environment ?? "<environment>"} ${volumeId(volume)}\``;
+  return `npm run rollback -- ${volume.environment ?? "<environment>"} ${volumeId(volume)}`;
+}
+
+/** The same as messages name it. */
+export function rollbackHint(volume: Pick<DeclaredVolume, "namespace" | "claim" | "environment">): string {
+  return `\`${rollbackCommand(volume)}\``;
 }
 
 /** What the ledger says of the stage that the file wants. */
@@ -59,7 +64,7 @@ function stageFindings(volume: DeclaredVolume, ledger: Ledger | undefined, live:
     return [
       {
         why: `a rollback to the old volume was begun at ${ledger.rollback.at} and did not come to its end`,
-        next: `run it again: ${rollbackCommand(volume)}`,
+        next: `run it again: ${rollbackHint(volume)}`,
       },
     ];
   }
@@ -95,7 +100,7 @@ function copyFindings(volume: DeclaredVolume, ledger: Ledger): Finding[] {
     return [
       {
         why: `the ledger says ${ledger.phase} with a cutover begun, and the file says stage copy: ${where}`,
-        next: `write stage: cutover to go on, or go back to the old volume: ${rollbackCommand(volume)}`,
+        next: `write stage: cutover to go on, or go back to the old volume: ${rollbackHint(volume)}`,
       },
     ];
   }
@@ -145,7 +150,7 @@ function switchChanged(volume: DeclaredVolume, { cutover }: Ledger): Finding[] {
   return [
     {
       why: `the cutover began with switch ${cutover.switch}, and the file says ${volume.switch ?? "none"}`,
-      next: `write switch: ${cutover.switch}, or go back to the old volume: ${rollbackCommand(volume)}`,
+      next: `write switch: ${cutover.switch}, or go back to the old volume: ${rollbackHint(volume)}`,
     },
   ];
 }

@@ -4,7 +4,7 @@ import type { Clients } from "../clients";
 import { claims, pods, volumes } from "../kinds";
 import { NotYet, waitFor } from "../poll";
 import { Refusal } from "../refusal";
-import { called, rollbackCommand } from "./agreement";
+import { called, rollbackHint } from "./agreement";
 import { hasEnded, refersTo } from "./consumers";
 import type { CutoverVolume } from "./cutover-input";
 import type { Cutover, KeptClaim } from "./ledger-form";
@@ -101,7 +101,7 @@ async function vacate(
     throw new Refusal({
       what: `${called(volume)}: the claim ${name} (UID ${uid}) is not one of this migration, and it was left alone`,
       why: "somebody or something made it while its name was free, or bound it elsewhere",
-      next: `look whether anything is in it, \`kubectl -n ${namespace} delete persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackCommand(volume)}`,
+      next: `look whether anything is in it, \`kubectl -n ${namespace} delete persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackHint(volume)}`,
     });
   }
   await removeFinished(clients, volume, name, guard);
@@ -114,7 +114,7 @@ async function vacate(
       what: `${called(volume)}: the claim ${name} is gone`,
       timeoutSeconds: 300,
       everySeconds: 2,
-      next: `see what holds it: \`kubectl -n ${namespace} describe persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackCommand(volume)}`,
+      next: `see what holds it: \`kubectl -n ${namespace} describe persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackHint(volume)}`,
     },
     async () => {
       if ((await kubernetes.read(claims, name, namespace))?.metadata?.uid !== uid) return true;
@@ -187,7 +187,7 @@ async function place(
       what: `${called(volume)}: the claim ${name} is bound to PersistentVolume ${claim.volume}`,
       timeoutSeconds: 300,
       everySeconds: 2,
-      next: `see why: \`kubectl -n ${namespace} describe persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackCommand(volume)}`,
+      next: `see why: \`kubectl -n ${namespace} describe persistentvolumeclaim ${name}\`, and run the same command again; or ${rollbackHint(volume)}`,
     },
     async () => {
       const found = await kubernetes.read(claims, name, namespace);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { called, rollbackCommand } from "./agreement";
+import { called, rollbackHint } from "./agreement";
 import { parseFindings, refuseOtherClaims, verificationPod } from "./conclude-copy";
 import { consumersOf } from "./consumers";
 import { cutoverInput, downMessage, inCutover, requireCutover, type CutoverVolume } from "./cutover-input";
@@ -89,7 +89,7 @@ function refuseDifferences(volume: CutoverVolume & Pick<Input, "job">, compariso
       ...gone,
     ].join("\n        "),
     next:
-      `${rollbackCommand(volume)}, which starts the workload on the old volume (it is stopped until then); then write attempt: ${volume.attempt + 1} to cut over ` +
+      `${rollbackHint(volume)}, which starts the workload on the old volume (it is stopped until then); then write attempt: ${volume.attempt + 1} to cut over ` +
       `again; all differences: \`kubectl -n ${volume.namespace} logs job/${volume.job}\``,
   });
 }

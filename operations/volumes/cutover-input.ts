@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { KubernetesApi } from "../clients";
 import { Refusal } from "../refusal";
-import { called, rollbackCommand } from "./agreement";
+import { called, rollbackHint } from "./agreement";
 import { readLedger, type Ledger } from "./ledger";
 import { switches, type Cutover } from "./ledger-form";
 
@@ -30,7 +30,7 @@ export function inCutover(ledger: Ledger | undefined, volume: CutoverVolume): Cu
     throw new Refusal({
       what: `${called(volume)}: stopped, a rollback to the old volume was begun at ${ledger.rollback.at}`,
       why: "the cutover and its rollback must not work against each other",
-      next: rollbackCommand(volume),
+      next: rollbackHint(volume),
     });
   }
   if (ledger?.cutover) return { ...ledger, cutover: ledger.cutover };
@@ -43,5 +43,5 @@ export function inCutover(ledger: Ledger | undefined, volume: CutoverVolume): Cu
 
 /** What the "next" of every message in the middle of a cutover says: how to go on, the workload's state until then, and the way back. */
 export function downMessage(volume: CutoverVolume, goOn: string): string {
-  return `${goOn}; the workload stays stopped until then. Back to the old volume at any time: ${rollbackCommand(volume)}`;
+  return `${goOn}; the workload stays stopped until then. Back to the old volume at any time: ${rollbackHint(volume)}`;
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { keptClaimName } from "../../environment/volume-name";
 import type { Clients } from "../clients";
-import { claims, debianLabels, volumes } from "../kinds";
+import { claims, debianLabels, nodes, volumes } from "../kinds";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
 import { called } from "./agreement";
@@ -21,6 +21,9 @@ export interface Released {
   readonly nodeSelector: Readonly<Record<string, string>>;
 }
 
+/** By which a pod is kept to one node; its value need not be the node's name. */
+const hostnameLabel = "kubernetes.io/hostname";
+
 /** Before the old volume is let go of: a verified switch, and the workload's claim as the switch left it. Changes nothing. */
 export const prepareFinalize = defineOperation({
   verb: "prepare-finalize",
@@ -39,13 +42,15 @@ export const prepareFinalize = defineOperation({
     }
     const users = await consumersOf(kubernetes, volume.namespace, live?.claim ?? "");
     const node = users.find((user) => user.node !== undefined)?.node;
+    const hostname =
+      node === undefined ? undefined : (await kubernetes.read(nodes, node))?.metadata?.labels?.[hostnameLabel];
     log(`${called(volume)}: ${node === undefined ? "nobody uses the new volume now" : `in use on ${node}`}`);
     return {
       claim: live?.claim ?? "",
       uid: live?.uid ?? "",
       sourceUid: ledger.copiedUid ?? ledger.sourceUid,
       // A volume of Longhorn that one node has attached can be mounted on no other.
-      nodeSelector: node === undefined ? { ...debianLabels } : { "kubernetes.io/hostname": node },
+      nodeSelector: node === undefined ? { ...debianLabels } : { [hostnameLabel]: hostname ?? node },
     };
   },
 });
@@ -106,14 +111,18 @@ async function letGo(clients: Clients, volume: CutoverVolume, ledger: CutoverLed
       continue;
     }
     const holder = await clients.kubernetes.read(claims, claim, volume.namespace);
-    const bound = found.status?.phase === "Bound" && holder !== undefined && holder.spec?.volumeName === record.volume;
+    const bound =
+      found.status?.phase === "Bound" &&
+      holder?.spec?.volumeName === record.volume &&
+      // Somebody has deleted it, and only a pod that names it still keeps it: its volume is about to be released.
+      holder.metadata?.deletionTimestamp === undefined;
     if (bound && found.spec?.persistentVolumeReclaimPolicy !== record.policy)
       await setReclaimPolicy(clients, record.volume, record.policy);
     if (!isOld) continue;
     kept.push(
       bound
         ? `the old data stays in claim ${claim} (PersistentVolume ${record.volume}, reclaim policy ${record.policy}) until you delete it: \`kubectl -n ${volume.namespace} delete persistentvolumeclaim ${claim}\``
-        : `the old data stays in PersistentVolume ${record.volume}, which no claim has any more: its reclaim policy stays Retain`,
+        : `the old data stays in PersistentVolume ${record.volume}, which no claim keeps any more: its reclaim policy stays Retain`,
     );
   }
   return kept;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clients } from "../clients";
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { called, refuseFindings, rollbackCommand } from "./agreement";
+import { called, refuseFindings, rollbackCommand, rollbackHint } from "./agreement";
 import { cutoverInput, downMessage, inCutover, type CutoverLedger, type CutoverVolume } from "./cutover-input";
 import { fenceMarks, sinceFence } from "./fence";
 import { hasReached, writeLedger, type Ledger } from "./ledger";
@@ -36,6 +36,13 @@ export const quiesceVolume = defineOperation({
     const ledger = await requireLedger(clients.kubernetes, volume);
     if (ledger.rollback?.state === "begun") inCutover(ledger, volume);
     if (hasReached(ledger.phase, "quiesced")) return standing(clients, volume, inCutover(ledger, volume));
+    if (!hasReached(ledger.phase, "warm")) {
+      throw new Refusal({
+        what: `${called(volume)}: its workload is not stopped`,
+        why: `the ledger says ${ledger.phase}: there is no warm copy to begin with`,
+        next: "write stage: copy and run `pulumi up` first",
+      });
+    }
     const record = await recorded(clients, volume, ledger);
     for (const line of await stop(clients, record, { rollback: rollbackCommand(volume) }))
       clients.log(`${called(volume)}: ${line}`);
@@ -77,7 +84,7 @@ export function refuseBrokenFence(volume: CutoverVolume, since: readonly string[
     what: `${called(volume)}: the fence does not stand any more, and nothing was switched`,
     why: `something may have written since the workload was stopped: ${since.join("; ")}`,
     next:
-      `${rollbackCommand(volume)}, which starts the workload on the old volume; ` +
+      `${rollbackHint(volume)}, which starts the workload on the old volume; ` +
       `then write attempt: ${volume.attempt + 1} to cut over again`,
   });
 }
@@ -94,7 +101,7 @@ async function recorded(clients: Clients, volume: CutoverVolume, ledger: Ledger)
   const looked = await undoers(kubernetes, observed.record);
   refuseFindings(
     known
-      ? `${called(volume)}: the workload may be stopped in part, and it cannot be stopped whole. To start it again: ${rollbackCommand(volume)}`
+      ? `${called(volume)}: the workload may be stopped in part, and it cannot be stopped whole. To start it again: ${rollbackHint(volume)}`
       : `${called(volume)}: the workload cannot be stopped, and nothing of it was touched`,
     [...observed.findings, ...looked.findings],
   );

@@ -1,6 +1,6 @@
 import { defineOperation } from "../operation";
 import { Refusal } from "../refusal";
-import { called, rollbackCommand } from "./agreement";
+import { called, rollbackCommand, rollbackHint } from "./agreement";
 import { cutoverInput, downMessage, inCutover, requireCutover } from "./cutover-input";
 import { hasReached, writeLedger, type Ledger } from "./ledger";
 import { probe } from "./workloads/probe";
@@ -56,7 +56,7 @@ export const probeVolume = defineOperation({
       const now = inCutover(current, volume);
       return hasReached(now.phase, "switched") ? now : { ...now, phase: "switched" };
     });
-    clients.log(`${called(volume)}: switched; back, as long as it is not finalized: ${rollbackCommand(volume)}`);
+    clients.log(`${called(volume)}: switched; back, as long as it is not finalized: ${rollbackHint(volume)}`);
     return { phase: written.phase };
   },
 });

@@ -181,8 +181,7 @@ async function whoUses(clients: Clients, volume: Input, ledger: CutoverLedger): 
     ...looked.findings,
   ]);
   // Owners that were not pointed at the new claim yet, or are stopped: the quiesce's own record knows them.
-  // Under the old claim's name, by which the quiesce has marked what it stopped.
-  return withOthers({ ...observed.record, claim: volume.claim, paused: [...looked.paused] }, cutover.workload);
+  return withOthers({ ...observed.record, paused: [...looked.paused] }, cutover.workload);
 }
 
 /** The first record, with those of the other that it does not have. */

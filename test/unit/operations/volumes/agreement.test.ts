@@ -82,7 +82,13 @@ describe("operations/volumes/agreement", () => {
   }
 
   describe("a cutover that has begun", () => {
-    const workload = { namespace: "games", claim: declared.claim, owners: [], paused: [] };
+    const workload = {
+      volume: "games/valheim-server-data",
+      namespace: "games",
+      claim: declared.claim,
+      owners: [],
+      paused: [],
+    };
     const cutover = { at: "2026-01-01T00:00:00.000Z", attempt: 1, switch: "new-claim" as const, workload };
     const wanted = { ...declared, stage: "cutover", switch: "new-claim" } as const;
 

@@ -39,7 +39,7 @@ function killedAfter(at: MigrationHome, requests: number): { readonly clients: C
         return answer;
       };
     },
-  }) as KubernetesApi;
+  });
   return { clients: { ...at.clients, kubernetes }, made: () => made };
 }
 

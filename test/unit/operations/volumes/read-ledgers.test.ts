@@ -26,11 +26,60 @@ describe("operations/volumes/read-ledgers", () => {
     };
   });
   const run = () => readLedgers.run({ volumes: [declared, other] }, at.clients);
+  const open = { copy: false, cutover: false, finalize: false };
   const names = (phase: string) => ({
     volumes: [
-      { namespace: "games", claim: "valheim-server-data", newClaim, phase },
-      { namespace: "media", claim: "jellyfin-config", newClaim: "jellyfin-config-longhorn", phase: "none" },
+      { namespace: "games", claim: "valheim-server-data", newClaim, phase, over: open },
+      { namespace: "media", claim: "jellyfin-config", newClaim: "jellyfin-config-longhorn", phase: "none", over: open },
     ],
+  });
+
+  describe("says for which Jobs there is nothing more to do, should one come back", () => {
+    const past = { copy: true, cutover: false, finalize: false };
+    const cutover = {
+      at: "2026-01-01T00:00:00.000Z",
+      attempt: 1,
+      switch: "new-claim" as const,
+      workload: { volume: "games/valheim-server-data", namespace: "games", claim: ref.claim, owners: [], paused: [] },
+    };
+    const rollback = {
+      state: "done",
+      at: "2026-01-01T00:00:00.000Z",
+      from: "quiesced",
+      attempt: 1,
+      used: false,
+    } as const;
+    const over = async (ledger: Partial<Ledger>, file: object = {}) => {
+      const targetUid = await makeClaim(at);
+      await writeLedger(at.clients, ref, () => ({ ...base, targetUid, ...ledger }));
+      const volume = { ...declared, stage: "cutover", switch: "new-claim", ...file } as const;
+      return (await readLedgers.run({ volumes: [volume] }, at.clients)).volumes[0]?.over;
+    };
+    const cases: readonly (readonly [string, Partial<Ledger>, object])[] = [
+      ["a warm copy", { phase: "warm" }, open],
+      ["a cutover that is about to stop the workload", { phase: "warm", cutover }, past],
+      ["a fence", { phase: "quiesced", cutover }, past],
+      ["a comparison without a difference", { phase: "settled", cutover }, { ...past, cutover: true }],
+      ["a switch", { phase: "switched", cutover }, { ...past, cutover: true }],
+    ];
+    for (const [title, ledger, expected] of cases)
+      it(title, async () => assert.deepEqual(await over(ledger), expected));
+    it("what was let go of", async () =>
+      assert.deepEqual(await over({ phase: "finalized", cutover }, { stage: "finalize" }), {
+        copy: true,
+        cutover: true,
+        finalize: true,
+      }));
+    it("a cutover that was rolled back: its final pass may stand half done in the new volume", async () =>
+      assert.deepEqual(await over({ phase: "warm", rollback }, { attempt: 2 }), past));
+    it("but of another copy altogether, everything is to be done", async () =>
+      assert.deepEqual(
+        await over(
+          { phase: "warm", rollback: { ...rollback, used: true } },
+          { stage: "copy", attempt: 2, newClaim: "another" },
+        ),
+        open,
+      ));
   });
 
   it("says none before anything has begun", async () => {
