@@ -33,10 +33,10 @@ export const kubernetesObject: Model = async (context) => {
       object,
       namespace,
     );
-  } else {
-    await context.clients.kubernetes.create(object);
+    await reconcile(context, object);
+  } else if (await made(context.clients, object)) {
+    await reconcile(context, object);
   }
-  await reconcile(context, object);
   const stored = await context.clients.kubernetes.read(
     { apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" },
     name,
@@ -44,6 +44,16 @@ export const kubernetesObject: Model = async (context) => {
   );
   return { id: namespace === undefined ? name : `${namespace}/${name}`, outputs: stored ? outputs(stored) : {} };
 };
+
+/** Whether it was not there before; else it is taken over as it is, which the volumes layer's provider is told to do (upsertExistingObjects). */
+async function made({ kubernetes }: Clients, object: StoredObject): Promise<boolean> {
+  const { name = "", namespace } = object.metadata ?? {};
+  const kind = { apiVersion: object.apiVersion ?? "", kind: object.kind ?? "" };
+  const taken = ["Job", "PersistentVolumeClaim", "ConfigMap", "Namespace"].includes(kind.kind);
+  if (taken && (await kubernetes.read(kind, name, namespace)) !== undefined) return false;
+  await kubernetes.create(object);
+  return true;
+}
 
 /** What the provider waits for: the part of the cluster that reacts to this kind. */
 async function reconcile({ clients, clock }: ModelContext, object: StoredObject): Promise<void> {
@@ -118,10 +128,11 @@ async function runJob(clients: Clients, clock: VirtualClock, job: V1Job): Promis
   const template = job.spec?.template;
   const mounted = (template?.spec?.volumes ?? []).flatMap((volume) => volume.persistentVolumeClaim?.claimName ?? []);
   const sizes = await Promise.all(
-    mounted.map(
-      async (claim) =>
-        (await clients.kubernetes.read(claims, claim, namespace))?.spec?.resources?.requests?.storage ?? "0Gi",
-    ),
+    mounted.map(async (claim) => {
+      const found = await clients.kubernetes.read(claims, claim, namespace);
+      if (!found) throw new Error(`Job ${namespace}/${name}: its pod waits for the claim ${claim}, which is not there`);
+      return found.spec?.resources?.requests?.storage ?? "0Gi";
+    }),
   );
   const gibibytes = Math.max(0, ...sizes.map((size) => Number.parseInt(size, 10)));
   const verifying = name.includes("verif");
@@ -131,6 +142,7 @@ async function runJob(clients: Clients, clock: VirtualClock, job: V1Job): Promis
   const selector = template?.spec?.nodeSelector ?? {};
   const node = (await clients.kubernetes.list(nodes, { labels: selector }))[0];
   if (!node) throw new Error(`Job ${namespace}/${name}: no node takes its pod (${JSON.stringify(selector)})`);
+  const fence = template?.spec?.containers[0]?.env?.find((one) => one.name === "FENCE")?.value;
   const writers = (await clients.kubernetes.list(pods, { namespace })).filter(
     (pod) =>
       pod.status?.phase === "Running" &&
@@ -157,7 +169,7 @@ async function runJob(clients: Clients, clock: VirtualClock, job: V1Job): Promis
           terminated: {
             exitCode: 0,
             reason: "Completed",
-            ...(verifying && { message: verification(gibibytes, writers.length > 0) }),
+            ...(verifying && mounted.length > 0 && { message: verification(gibibytes, writers.length > 0, fence) }),
           },
         },
       })),
@@ -173,7 +185,7 @@ async function runJob(clients: Clients, clock: VirtualClock, job: V1Job): Promis
 }
 
 /** What `verify.py` leaves as its termination message. */
-function verification(gibibytes: number, written: boolean): string {
+function verification(gibibytes: number, written: boolean, fence: string | undefined): string {
   return JSON.stringify({
     version: 1,
     entries: 1200 * gibibytes,
@@ -182,6 +194,7 @@ function verification(gibibytes: number, written: boolean): string {
     first: written ? ["'db.sqlite': content", "'db.sqlite': mtime"] : [],
     manifest: "0".repeat(64),
     vanished: 0,
+    ...(fence !== undefined && { phase: "final", fence }),
   });
 }
 

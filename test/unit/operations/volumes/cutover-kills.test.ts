@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { V1PersistentVolume } from "@kubernetes/client-node";
-import type { Clients, KubernetesApi } from "../../../../operations/clients";
+import type { Clients } from "../../../../operations/clients";
 import { pods, volumes } from "../../../../operations/kinds";
 import {
   asked,
