@@ -1,7 +1,5 @@
-import { createHash } from "node:crypto";
 import type * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { toMebibytes } from "../../environment/quantity";
 import { debianLabels } from "../../operations/kinds";
 import {
   attemptAnnotation,
@@ -12,55 +10,14 @@ import {
   volumeId,
 } from "../../operations/volumes/migration-pod";
 import { imageReference, versions } from "../../versions";
+import { copyEnvironment, phaseOf, verifyEnvironment, type MigrationJobArgs } from "./migration-environment";
+import { jobDeadline, jobName } from "./job-limits";
 
-/** What one of the Jobs of a volume is made from. */
-export type MigrationJobArgs = CommonArgs & PhaseArgs;
-
-/** Which pass it is; `warm` where nothing is said: the workload runs. */
-export type PhaseArgs =
-  | { readonly phase?: "warm" }
-  | {
-      /** Behind a fence, the workload stopped. */
-      readonly phase: "final";
-      /** Its id, for the marker and the result. */
-      readonly fence: pulumi.Input<string>;
-      /** Earlier fences that it takes the place of, separated by spaces; often empty. */
-      readonly supersedes?: pulumi.Input<string>;
-    }
-  /** A migration Job that takes the marker away; it mounts the new claim alone, and has to land on the node where that is attached. */
-  | { readonly phase: "finalize" };
-
-interface CommonArgs {
-  readonly kind: "migration" | "verification";
-  /** The volume's name among the environment's. */
-  readonly name: string;
-  readonly namespace: string;
-  readonly claim: string;
-  readonly attempt: number;
-  /** Size of the old volume, as claimed. */
-  readonly oldSize: string;
-  readonly newClaim: pulumi.Input<string>;
-  /** UIDs of both claims, for the marker. */
-  readonly sourceUid: pulumi.Input<string>;
-  readonly targetUid: pulumi.Input<string>;
-  /** ConfigMap with the scripts. */
-  readonly scripts: pulumi.Input<string>;
-  /** `all`: the final verification believes no hash that was made while the workload ran. Default `changed`: it does where nothing was touched since. */
-  readonly hash?: "changed" | "all";
-  /**
-   * Whether the ledger says that what this Job is for is done. One that comes back then (deleted by hand, a lost state) mounts nothing and ends at once: the claims
-   * may have other names by then, and a volume that the workload uses can often not be mounted beside it. Default false.
-   */
-  readonly over?: pulumi.Input<boolean>;
-  /** Where its pod may run. Default every Debian node. */
-  readonly nodeSelector?: pulumi.Input<Record<string, string>>;
-}
+export { jobDeadline, jobName, jobTimeouts } from "./job-limits";
+export type { MigrationJobArgs } from "./migration-environment";
 
 /** The migration's own folder in the new volume (docs/decisions/copy-and-verify.md). */
 const stateFolder = ".home-cluster-migration";
-
-/** Copies side by side in one pod, and readers in one verification: on a source that takes 1 ms an operation, 8 took an eighth of one's time (measured). */
-const workers = "8";
 
 /** The copy or the verification of one volume, as a Job. */
 export function migrationJob(args: MigrationJobArgs): kubernetes.batch.v1.JobArgs {
@@ -152,65 +109,3 @@ function pod(args: MigrationJobArgs, job: string): kubernetes.types.input.core.v
 }
 
 const nothingToDo = ["sh", "-c", "echo the ledger says that this is done: nothing is mounted, nothing is written"];
-
-function copyEnvironment(args: MigrationJobArgs, job: string): Record<string, pulumi.Input<string>> {
-  return {
-    SOURCE: "/old",
-    TARGET: "/new",
-    SOURCE_UID: args.sourceUid,
-    TARGET_UID: args.targetUid,
-    VOLUME: volumeId(args),
-    JOB: job,
-    PHASE: phaseOf(args),
-    ...(args.phase === "final" && { FENCE: args.fence, SUPERSEDES: args.supersedes ?? "" }),
-    WORKERS: workers,
-  };
-}
-
-function verifyEnvironment(args: MigrationJobArgs): Record<string, pulumi.Input<string>> {
-  return {
-    SOURCE: "/old",
-    TARGET: "/new",
-    SOURCE_UID: args.sourceUid,
-    VOLUME: volumeId(args),
-    PHASE: phaseOf(args),
-    ...(args.phase === "final" ? { FENCE: args.fence, HASH: args.hash ?? "changed" } : { STATE: "/state" }),
-    RESULT: "/dev/termination-log",
-    WORKERS: workers,
-  };
-}
-
-function phaseOf(args: PhaseArgs): "warm" | "final" | "finalize" {
-  return args.phase ?? "warm";
-}
-
-/**
- * `volume-migration-<name>`, behind a fence `volume-final-migration-<name>`, from the second attempt on with its number. The phase stands in front, where no
- * volume's name can be taken for it. A name that its pods' labels could not take (63) is cut, and told apart by a hash.
- */
-export function jobName(
-  kind: MigrationJobArgs["kind"],
-  name: string,
-  attempt: number,
-  phase: "warm" | "final" | "finalize" = "warm",
-): string {
-  const suffix = attempt > 1 ? `-attempt-${attempt}` : "";
-  const full = `volume-${phase === "warm" ? "" : `${phase}-`}${kind}-${name}${suffix}`;
-  if (full.length <= 63) return full;
-  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
-  return `${full.slice(0, 63 - suffix.length - digest.length - 1)}-${digest}${suffix}`;
-}
-
-/**
- * Seconds after which a Job is given up: an hour, and five minutes for each GiB of the old volume. That is 3.4 MiB/s; one rsync alone, the slowest measured on
- * small files with 1 ms an operation, made 2.5 and eight made 19 (measured). It ends before the engine stops waiting, or the engine would go on without it.
- */
-export function jobDeadline(oldSize: string): number {
-  return 3600 + 300 * Math.ceil(toMebibytes(oldSize) / 1024);
-}
-
-/** How long the engine waits for such a Job: ten minutes more. For updates too, since a Job that was not awaited to its end is awaited by the next update. */
-export function jobTimeouts(oldSize: string): pulumi.CustomTimeouts {
-  const seconds = `${jobDeadline(oldSize) + 600}s`;
-  return { create: seconds, update: seconds };
-}

@@ -5,10 +5,10 @@ import { newClaimName } from "../../environment/volume-name";
 import { declare, type AccessInput } from "../../operations/declare";
 import { keep } from "../../operations/keep";
 import { concludeCopy } from "../../operations/volumes/conclude-copy";
-import { migrationLabels, volumeAnnotation, volumeId } from "../../operations/volumes/migration-pod";
 import { observeConsumers } from "../../operations/volumes/observe-consumers";
 import { prepareVolume } from "../../operations/volumes/prepare-volume";
 import { jobName, jobTimeouts, migrationJob } from "./migration-job";
+import { newVolumeClaim } from "./new-claim";
 
 export interface VolumeMigrationArgs {
   readonly volume: VolumeSpec;
@@ -123,41 +123,6 @@ export class VolumeMigration extends pulumi.ComponentResource {
     this.verdict = verdict.resource;
     this.registerOutputs({ claim: this.claim, verdict: verdict.result });
   }
-}
-
-/** The new claim. The preflight that it waits for has refused what the engine would answer by replacing it. */
-function newVolumeClaim(
-  name: string,
-  { volume, storageClass }: VolumeMigrationArgs,
-  opts: pulumi.CustomResourceOptions,
-): kubernetes.core.v1.PersistentVolumeClaim {
-  return new kubernetes.core.v1.PersistentVolumeClaim(
-    name,
-    {
-      metadata: {
-        name: newClaimName(volume),
-        namespace: volume.namespace,
-        labels: migrationLabels,
-        annotations: {
-          [volumeAnnotation]: volumeId(volume),
-          // The provider's own wait ends after five minutes whatever customTimeouts says, and cannot say why.
-          "pulumi.com/waitFor": "jsonpath={.status.phase}=Bound",
-        },
-      },
-      spec: {
-        accessModes: [volume.accessMode],
-        storageClassName: storageClass,
-        resources: { requests: { storage: volume.size } },
-      },
-    },
-    {
-      ...opts,
-      // A volume that leaves the file, or a stack that is destroyed, lets go of the claim and leaves it; so does a cutover under the old claim's name. Not
-      // `protect` as well: it would refuse exactly that. What it would guard against, a change of class or access mode, is refused by the preflight.
-      retainOnDelete: true,
-      customTimeouts: { create: "15m", update: "15m" },
-    },
-  );
 }
 
 /** What a higher attempt must run again is another resource: made anew before the old one goes. */
