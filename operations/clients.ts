@@ -175,6 +175,8 @@ export interface KubernetesApi {
   patch<T extends StoredObject>(kind: Kind<T>, name: string, patch: object, namespace?: string): Promise<T>;
   /** Foreground deletion, not awaited. Absent is fine. With `uid` only that very object. */
   remove(kind: Kind, name: string, namespace?: string, options?: { readonly uid?: string }): Promise<void>;
+  /** The last lines that a pod's only container has written; empty where it has not been started, or is gone. */
+  podLog(pod: string, namespace: string, lines: number): Promise<string>;
   /** The eviction API, which honours disruption budgets. */
   evict(
     pod: string,

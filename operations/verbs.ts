@@ -39,6 +39,7 @@ export const operations: Operations = {
 
   "read-ledgers": async () => (await import("./volumes/read-ledgers.ts")).readLedgers,
   "prepare-volume": async () => (await import("./volumes/prepare-volume.ts")).prepareVolume,
+  "follow-copy": async () => (await import("./volumes/follow-copy.ts")).followCopy,
   "observe-consumers": async () => (await import("./volumes/observe-consumers.ts")).observeConsumers,
   "conclude-copy": async () => (await import("./volumes/conclude-copy.ts")).concludeCopy,
 

@@ -110,6 +110,17 @@ class RealKubernetes implements KubernetesApi {
     }
   }
 
+  async podLog(pod: string, namespace: string, lines: number): Promise<string> {
+    const path = await this.known({ apiVersion: "v1", kind: "Pod" }, { name: pod, namespace });
+    try {
+      return await this.api.text(`${path}/log`, { tailLines: String(lines) });
+    } catch (error) {
+      // 400 is how the kubelet's side says "waiting to start", 404 that pod or container is gone.
+      if (error instanceof ApiRefusal && (error.status === 400 || error.status === 404)) return "";
+      throw error;
+    }
+  }
+
   /** The path of a kind that has to be there. */
   private async known(kind: StoredObject | Kind, target: Target): Promise<string> {
     const path = await this.api.path(kind, target);
@@ -171,8 +182,19 @@ class JsonApi extends KubernetesObjectApi {
     return this.requestPromise(request);
   }
 
-  /** The one place where a request leaves, discovery included. */
+  /** An answer that is no JSON. */
+  async text(path: string, query: Readonly<Record<string, string>>): Promise<string> {
+    const request = this.configuration.baseServer.makeRequestContext(path, HttpMethod.GET);
+    for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
+    return this.exchange(request);
+  }
+
   protected override async requestPromise<T>(request: RequestContext): Promise<T> {
+    return parseJson(this.host(), await this.exchange(request)) as T;
+  }
+
+  /** The one place where a request leaves, discovery included. */
+  private async exchange(request: RequestContext): Promise<string> {
     await this.configuration.authMethods.default?.applySecurityAuthentication(request);
     const agent = request.getAgent();
     // Otherwise Node asks the environment (NODE_TLS_REJECT_UNAUTHORIZED) whether certificates count.
@@ -190,7 +212,7 @@ class JsonApi extends KubernetesObjectApi {
     if (response.httpStatusCode < 200 || response.httpStatusCode > 299) {
       throw refusalOf(this.host(), response.httpStatusCode, text);
     }
-    return parseJson(this.host(), text) as T;
+    return text;
   }
 
   private async discover(apiVersion: string, kind: string): Promise<V1APIResource | undefined> {

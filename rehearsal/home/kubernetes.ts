@@ -119,6 +119,14 @@ export class PretendKubernetes implements KubernetesApi {
     return written;
   }
 
+  async podLog(pod: string, namespace: string, lines: number): Promise<string> {
+    const log = this.home.kubernetes.logs?.[`${namespace}/${pod}`] ?? "";
+    return log
+      .split("\n")
+      .slice(-lines - 1)
+      .join("\n");
+  }
+
   async remove(kind: Kind, name: string, namespace?: string, options: { uid?: string } = {}): Promise<void> {
     const stored = this.find(kind, name, namespace);
     if (!stored) return;

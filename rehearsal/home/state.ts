@@ -35,7 +35,14 @@ export interface HomeState {
     snapshots?: PretendSnapshot[];
     nodes: PretendRancherNode[];
   };
-  kubernetes: { version: string; counter: number; objects: StoredObject[]; metallbAnswersAt?: number };
+  /** `logs`: what pods have written, by `<namespace>/<pod>`. */
+  kubernetes: {
+    version: string;
+    counter: number;
+    objects: StoredObject[];
+    metallbAnswersAt?: number;
+    logs?: Record<string, string>;
+  };
 }
 
 export interface Vm {

@@ -317,6 +317,14 @@ describe("PretendKubernetes (a model: does not prove what a real API server answ
     });
   });
 
+  it("gives the last lines of what a pod wrote, and nothing for one that wrote nothing", async () => {
+    const { home, api } = await fixture();
+    home.kubernetes.logs = { "games/p": "one\ntwo\nthree\n" };
+    assert.equal(await api.podLog("p", "games", 2), "two\nthree\n");
+    assert.equal(await api.podLog("p", "games", 9), "one\ntwo\nthree\n");
+    assert.equal(await api.podLog("p", "media", 2), "");
+  });
+
   describe("evict", () => {
     const ready = (name: string): StoredObject => nodeObject(name, "192.168.10.99", ["worker"], {});
     const where = async (api: PretendKubernetes): Promise<(string | undefined)[]> =>

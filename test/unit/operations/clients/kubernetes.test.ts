@@ -391,6 +391,31 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
     );
   });
 
+  it("reads the last lines of a pod's log as they are; none while it waits to start or is gone; anything else is thrown", async () => {
+    const answers: Reply[] = [
+      { body: '{"no":"object"}\nprogress: 1\n' },
+      {
+        status: 400,
+        body: statusBody(400, "BadRequest", 'container "c" in pod "p" is waiting to start: ContainerCreating'),
+      },
+      { status: 404, body: statusBody(404, "NotFound", 'pods "p" not found') },
+      { status: 500, body: statusBody(500, "InternalError", "the kubelet does not answer") },
+    ];
+    reply = ({ path }) => (path.endsWith("/log") ? answers.shift() : undefined);
+    assert.equal(await api.podLog("p", "games", 7), '{"no":"object"}\nprogress: 1\n');
+    assert.equal(await api.podLog("p", "games", 7), "");
+    assert.equal(await api.podLog("p", "games", 7), "");
+    await assert.rejects(api.podLog("p", "games", 7), { status: 500, reason: "InternalError" });
+    assert.deepEqual(
+      asked().map(({ method, path, query }) => ({ method, path, query })),
+      Array.from({ length: 4 }, () => ({
+        method: "GET",
+        path: "/api/v1/namespaces/games/pods/p/log",
+        query: { tailLines: "7" },
+      })),
+    );
+  });
+
   it("names an API server that does not answer by host and cause, as an ApiRefusal with status 0", async () => {
     const refused = kubernetesClient(kubeconfig({ server: "http://somebody:hidden@127.0.0.1:1" }));
     await assert.rejects(refused.version(), (error: unknown) => {
