@@ -16,6 +16,8 @@ const input = z.strictObject({
   attempt: z.int().min(1),
   /** Seconds after which a pod that has not begun, or a Job that is not there, is given up. An image of 150 MB and an attachment take some two minutes. */
   pendingSeconds: z.int().min(1).default(600),
+  /** Of a Job behind a fence, the command that starts the stopped workload on its old volume; told with everything that ends the Job. */
+  rollback: z.string().optional(),
 });
 type Input = z.infer<typeof input>;
 
@@ -97,6 +99,13 @@ class Follower {
     this.clients.log(`${called(this.volume)}: ${line}`);
   }
 
+  /** What to do next, and what the workload does until then. */
+  private next(next: string): string {
+    const { rollback } = this.volume;
+    if (rollback === undefined) return next;
+    return `${next}; the workload stays stopped until then. Back to the old volume at any time: \`${rollback}\``;
+  }
+
   private overdue(): boolean {
     return this.clients.clock.now() - this.waitingSince >= this.volume.pendingSeconds * 1000;
   }
@@ -114,7 +123,9 @@ class Follower {
     throw new Refusal({
       what: `${called(this.volume)}: there is no Job ${job}`,
       why: `it was not created within ${pendingSeconds} s; what refused it stands at its own resource`,
-      next: `see whether it is there by now: \`kubectl -n ${namespace} get job ${job}\`, then run \`pulumi up\` again`,
+      next: this.next(
+        `see whether it is there by now: \`kubectl -n ${namespace} get job ${job}\`, then run \`pulumi up\` again`,
+      ),
     });
   }
 
@@ -143,7 +154,9 @@ class Follower {
     throw new Refusal({
       what: `${called(this.volume)}: ${pod ? `pod ${pod.metadata?.name} did not begin` : `Job ${name} has no pod`} within ${pendingSeconds} s, and the Job was ended`,
       why: why ?? "its events say nothing",
-      next: `once that is mended, write attempt: ${attempt + 1} and run \`pulumi up\`; all events: \`kubectl -n ${namespace} describe ${pod ? `pod ${pod.metadata?.name}` : `job ${name}`}\``,
+      next: this.next(
+        `once that is mended, write attempt: ${attempt + 1} and run \`pulumi up\`; all events: \`kubectl -n ${namespace} describe ${pod ? `pod ${pod.metadata?.name}` : `job ${name}`}\``,
+      ),
     });
   }
 
@@ -157,7 +170,9 @@ class Follower {
     throw new Refusal({
       what: `${called(this.volume)}: Job ${name} failed${exit === undefined ? "" : ` (exit code ${exit})`}`,
       why: [`${reason}${message === "" ? "" : `: ${message}`}`, ...lines.slice(-lastLines)].join("\n        "),
-      next: `once its cause is mended, write attempt: ${attempt + 1} and run \`pulumi up\`; its whole log: \`kubectl -n ${namespace} logs job/${name}\``,
+      next: this.next(
+        `once its cause is mended, write attempt: ${attempt + 1} and run \`pulumi up\`; its whole log: \`kubectl -n ${namespace} logs job/${name}\``,
+      ),
     });
   }
 }

@@ -1,8 +1,6 @@
 import type { V1Node, V1PersistentVolumeClaim, V1Pod, V1StatefulSet } from "@kubernetes/client-node";
 import type { Clock, Kind, KubernetesApi, StoredObject } from "../../operations/clients";
-import { claims, debianLabels, longhornClass, nodes, pods } from "../../operations/kinds";
-
-export const statefulSets: Kind<V1StatefulSet> = { apiVersion: "apps/v1", kind: "StatefulSet" };
+import { claims, debianLabels, longhornClass, nodes, pods, statefulSets } from "../../operations/kinds";
 
 /** Plausible durations in seconds. */
 const seconds = { podEnds: 12, podStarts: 20 };

@@ -95,6 +95,7 @@ for (const minor of minors) {
         log: (line) => lines.push(line),
         proxmox: untouched,
         rancher: untouched,
+        network: untouched,
         ssh: untouched,
       };
     }

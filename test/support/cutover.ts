@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { V1PersistentVolume, V1PersistentVolumeClaim } from "@kubernetes/client-node";
 import type { Clients } from "../../operations/clients";
-import { claims, longhornClass, nodes, pods, volumes } from "../../operations/kinds";
+import { statefulSets, claims, longhornClass, nodes, pods, volumes } from "../../operations/kinds";
 import { concludeCutover } from "../../operations/volumes/conclude-cutover";
 import type { CutoverVolume } from "../../operations/volumes/cutover-input";
 import { readLedger, writeLedger, type Ledger } from "../../operations/volumes/ledger";
@@ -11,7 +11,6 @@ import { probeVolume, resumeVolume } from "../../operations/volumes/resume-volum
 import { rollbackVolume } from "../../operations/volumes/rollback-volume";
 import { switchVolume } from "../../operations/volumes/switch-volume";
 import { VirtualClock } from "../../rehearsal/home/clock";
-import { statefulSets } from "../../rehearsal/home/workloads";
 import { agreement, makeClaim, migrationHome, newClaim, ref, stored, type MigrationHome } from "./volumes";
 
 export const oldVolume = "pvc-games-valheim-server-data";

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import type { V1PersistentVolumeClaim } from "@kubernetes/client-node";
-import { claims, nodes, volumes } from "../../../../operations/kinds";
+import { statefulSets, claims, nodes, volumes } from "../../../../operations/kinds";
 import { Refusal } from "../../../../operations/refusal";
 import { finalizeVolume, prepareFinalize } from "../../../../operations/volumes/finalize-volume";
 import { readLedger, writeLedger, type Ledger } from "../../../../operations/volumes/ledger";
 import { migrationLabels } from "../../../../operations/volumes/migration-pod";
 import { planRollback } from "../../../../operations/volumes/rollback-volume";
-import { statefulSets } from "../../../../rehearsal/home/workloads";
 import {
   asked,
   cutOver,
