@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes and changes trees with every kind of trouble that real volumes hold, for the tests and the measurements of a migration.
 
-    tree.py make FOLDER FILES [SEED]      FILES files of 1 to 64 KiB in folders, and everything else in proportion (as root)
-    tree.py large FOLDER COUNT BYTES      COUNT files of BYTES each, half of them incompressible
-    tree.py change FOLDER PERCENT [SEED]  what a workload does: PERCENT of the files, in nine ways; prints how many
-    tree.py touch FOLDER                  one change, so that everything before it is older
+    tree.py make FOLDER FILES [SEED [KIB]]  FILES files of 1 to KIB (64) KiB in folders, and everything else in proportion (as root)
+    tree.py large FOLDER COUNT BYTES        COUNT files of BYTES each, half of them incompressible
+    tree.py change FOLDER PERCENT [SEED]    what a workload does: PERCENT of the files, in nine ways; prints how many
+    tree.py touch FOLDER                    one change, so that everything before it is older
 
 What Node cannot make: names that are no UTF-8, nanoseconds, attributes, ACLs, device files. Python's standard library alone.
 """
@@ -37,7 +37,7 @@ def set_time(path, nanoseconds):
     os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)
 
 
-def make(root, files, seed):
+def make(root, files, seed, most):
     pick = random.Random(seed)
     base = 1_600_000_000_000_000_000
     folders = [root]
@@ -67,7 +67,7 @@ def make(root, files, seed):
                 file.write(pick.randbytes(100))
                 file.truncate(file.tell() + pick.randrange(1 << 18))
             else:
-                file.write(pick.randbytes(pick.randrange(1 << 10, 1 << 16)))
+                file.write(pick.randbytes(pick.randrange(1 << 10, most << 10)))
         made.append(path)
     for i in range(files * 3 // 100):  # hard links, half of them across the folders of the root
         path = made[pick.randrange(len(made))]
@@ -180,7 +180,7 @@ def main():
     root = os.fsencode(folder)
     os.umask(0o022)
     if what == "make":
-        make(root, int(rest[0]), int(rest[1]) if rest[1:] else 1)
+        make(root, int(rest[0]), int(rest[1]) if rest[1:] else 1, int(rest[2]) if rest[2:] else 64)
     elif what == "large":
         large(root, int(rest[0]), int(rest[1]))
     elif what == "change":

@@ -19,6 +19,8 @@ RESERVED=.home-cluster-migration
 SIZE=512
 # Blocks of 512 bytes from which on a file is a share of its own: otherwise one worker would copy it and all its neighbours.
 LARGE=65536
+# Files with several names are copied by so many workers, all names of a file by one of them.
+GROUPS_OF_LINKS=4
 
 say() { printf '%s\n' "$*"; }
 
@@ -83,17 +85,21 @@ if [ "${1:-}" = --share ]; then
   case $how in
     # A trailing slash sends what is in the folder, and deletes what is not, but nothing below.
     folders | look) with_slashes "$@" >"$mine" ;;
+    linked) cat "$SCRATCH/linked$1" >"$mine" ;;
     *) printf '%s\0' "$@" >"$mine" ;;
   esac
   case $how in
-    files) whole "$mine" ;;
+    files | linked) whole "$mine" ;;
     again) whole "$mine" -I ;;
     folders) whole "$mine" --delete ;;
     look)
       # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
       # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
       copy "$mine" -O --delete --out-format=%i >"$mine.found"
-      if [ "$code" = 0 ] && grep -qv '^\*deleting' "$mine.found"; then whole "$mine" --delete; fi
+      if [ "$code" = 0 ] && grep -qv '^\*deleting' "$mine.found"; then
+        : >"$SCRATCH/unexpected"
+        whole "$mine" --delete
+      fi
       rm -f "$mine.found"
       ;;
     times) copy "$mine" ;;
@@ -118,7 +124,7 @@ if [ "${1:-}" = --sort ]; then
   shift
   cd "$SOURCE"
   mine=$SCRATCH/list.$$
-  format='%Z %h %b %f'
+  format='%Z %h %b %f %i'
   if ! stat -c "$format" -- "$@" >"$mine.stat" 2>"$mine.errors"; then
     if ! vanished "$mine.errors"; then
       cat "$mine.errors" >&2
@@ -132,7 +138,7 @@ if [ "${1:-}" = --sort ]; then
     done
     shift "$names"
   fi
-  notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v sums="$mine.sums" '
+  notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v groups="$GROUPS_OF_LINKS" -v sums="$mine.sums" '
     {
       again = since != "" && $1 >= since
       folder = $4 ~ /^4...$/
@@ -142,12 +148,14 @@ if [ "${1:-}" = --sort ]; then
       files += 1 / $2
       kind = ""
       if (folder) kind = again ? "dirs,changed" : "dirs"
-      else if ($2 > 1) kind = phase == "warm" ? (again ? "linked,relinked" : "linked") : (again ? "relinked" : "")
+      else if ($2 > 1) kind = phase == "warm" ? "linked" $5 % groups (again ? ",relinked" : "") : (again ? "relinked" : "")
       else if ($3 > large) kind = again ? "resized" : (phase == "warm" ? "large" : "")
       else if (again) kind = "changed"
       if (kind != "") print NR ":" kind
     }
     END { printf "%.0f %.0f %.3f %.0f\n", newest, blocks, files, NR >sums }' "$mine.stat")
+  # Whose own times change here when something in them is written: folders of what is copied again, and those that changed themselves.
+  touched=
   for note in $notes; do
     eval "name=\${${note%%:*}}"
     # Of the source's own file system, and not copied.
@@ -156,8 +164,23 @@ if [ "${1:-}" = --sort ]; then
     kinds=${note#*:}
     printf '%s\0' "$name" >>"$mine.${kinds%,*}"
     [ "$kinds" = "${kinds%,*}" ] || printf '%s\0' "$name" >>"$mine.${kinds#*,}"
+    case $PHASE.$kinds in
+      final.dirs*)
+        # A folder that was moved here has old files in it, whose change times tell nothing: what is not there yet is looked into.
+        if [ "$kinds" != dirs ] || [ "$HASH" = all ] || [ ! -d "$TARGET/$name" ] || [ -L "$TARGET/$name" ]; then
+          printf '%s\0' "$name" >>"$mine.look"
+          touched=$name
+          printf '%s\0' "$name" >>"$mine.touched"
+        fi
+        ;;
+      final.*)
+        if [ "$touched" != "${name%/*}" ]; then
+          touched=${name%/*}
+          printf '%s\0' "$touched" >>"$mine.touched"
+        fi
+        ;;
+    esac
   done
-  rm -f "$mine.errors" "$mine.stat"
   exit 0
 fi
 
@@ -167,21 +190,21 @@ if [ "${1:-}" = --list ]; then
   shift 2
   [ ! -e "$SCRATCH/failed" ] || exit 0
   cd "$SOURCE"
-  mine=$SCRATCH/names.$$
+  mine=$SCRATCH/list.$$.names
   [ "$depth" = all ] || set -- "$@" -maxdepth 1
   # To a file first: of a pipe into xargs only the last code would be seen, and an unreadable folder would look like an empty one.
   find "$@" -mindepth 1 -print0 >"$mine" 2>"$mine.errors" || vanished "$mine.errors" || {
     cat "$mine.errors" >&2
     fail 66
   }
-  batches "$mine" -r -n 2000 sh "$SELF" --sort
-  rm -f "$mine" "$mine.errors"
+  batches "$mine" -r -n 5000 -s 1000000 sh "$SELF" --sort
+  rm -f "$mine"
   exit 0
 fi
 
 case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
-export SELF SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}" SINCE=
-WORKERS=${WORKERS:-4} FENCE=${FENCE:-} SUPERSEDES=${SUPERSEDES:-} PROGRESS_SECONDS=${PROGRESS_SECONDS:-10}
+export SELF SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}" HASH="${HASH:-changed}" SINCE=
+WORKERS=${WORKERS:-4} FENCE=${FENCE:-} SUPERSEDES=${SUPERSEDES:-} PROGRESS_SECONDS=${PROGRESS_SECONDS:-10} FLUSH_SECONDS=${FLUSH_SECONDS:-1}
 
 # setting NAME VALUE. These go into the marker's JSON as they are; Kubernetes allows nothing else in names and UIDs anyway.
 setting() {
@@ -204,6 +227,7 @@ number() {
 }
 number WORKERS "$WORKERS"
 number PROGRESS_SECONDS "$PROGRESS_SECONDS"
+number FLUSH_SECONDS "$FLUSH_SECONDS"
 case $PHASE in
   warm | finalize)
     [ -z "$FENCE$SUPERSEDES" ] || refuse 64 "phase $PHASE has no fence, and was given '$FENCE$SUPERSEDES'" \
@@ -215,6 +239,7 @@ case $PHASE in
     ;;
   *) refuse 64 "this script knows the phases warm, final and finalize, and was given '$PHASE'" "what to do depends on it" "kubectl get job $JOB -o yaml" ;;
 esac
+case $HASH in changed | all) ;; *) refuse 64 "HASH is '$HASH', neither changed nor all" "it says what is believed" "kubectl get job $JOB -o yaml" ;; esac
 [ "$SOURCE_UID" != "$TARGET_UID" ] || refuse 64 "source and target are the same claim" \
   "copying with deletions onto itself destroys data" "$(find_claim "$SOURCE_UID")"
 
@@ -371,7 +396,7 @@ esac
 begun=$(date +%s)
 SCRATCH=$(mktemp -d)
 export SCRATCH
-trap 'if [ -n "${reporter:-}" ]; then kill "$reporter" 2>/dev/null || :; fi; rm -rf "$SCRATCH"' EXIT
+trap 'kill ${reporter:-} ${flusher:-} 2>/dev/null || :; rm -rf "$SCRATCH"' EXIT
 trap 'exit 143' TERM INT
 
 count() { tr -cd '\000' <"$SCRATCH/$1" | wc -c; }
@@ -440,16 +465,18 @@ share_out() {
   settle "$2" "$status"
 }
 
+lists="dirs linked0 linked1 linked2 linked3 large changed relinked resized look touched sums"
+
 # All of the source, folder by folder from the top until there is one for every worker, then each with everything below it.
 list() {
-  for kind in dirs linked large changed relinked resized sums; do : >"$SCRATCH/$kind"; done
+  for kind in $lists; do : >"$SCRATCH/$kind"; done
   printf '.\0' >"$SCRATCH/frontier"
   batches "$SCRATCH/frontier" sh "$SELF" --sort || settle "the listing" 66
   gather
   depth=one round=0
   while [ -s "$SCRATCH/frontier" ]; do
     names=$(count frontier)
-    { [ "$names" -lt $((WORKERS * 2)) ] && [ "$round" -lt 8 ]; } || depth=all
+    { [ "$names" -lt "$WORKERS" ] && [ "$round" -lt 8 ]; } || depth=all
     status=0
     batches "$SCRATCH/frontier" -n $(((names + WORKERS - 1) / WORKERS)) -P "$WORKERS" sh "$SELF" --list $depth || status=66
     settle "the listing" "$status"
@@ -466,14 +493,13 @@ list() {
 
 # What the workers of one round wrote, each into files of its own: appended to one, names would be torn apart.
 gather() {
-  for kind in dirs linked large changed relinked resized sums; do
-    for found in "$SCRATCH"/list.*."$kind"; do
-      [ -e "$found" ] || continue
-      cat "$found" >>"$SCRATCH/$kind"
-      if [ $kind = dirs ] && [ -n "${depth:-}" ]; then cat "$found" >>"$SCRATCH/frontier"; fi
-      rm -f "$found"
-    done
+  for kind in $lists; do
+    set -- "$SCRATCH"/list.*."$kind"
+    [ -e "$1" ] || continue
+    cat "$@" >>"$SCRATCH/$kind"
+    if [ "$kind" = dirs ] && [ -n "${depth:-}" ]; then cat "$@" >"$SCRATCH/frontier"; fi
   done
+  rm -f "$SCRATCH"/list.*
 }
 
 # Hundredths of a second since the node was started; busybox' date knows no less than a second.
@@ -488,8 +514,8 @@ started=$(ticks)
 list
 now=$(date +%s)
 # Where a look at a file takes a worker less than a third of a millisecond, waiting is not what takes time: then starting rsync is.
-parts=$((WORKERS * 2)) atleast=10
-if [ $((($(ticks) - started) * 30 * WORKERS)) -lt "$entries" ]; then parts=$(nproc) atleast=100; fi
+parts=$((WORKERS * 2)) pieces=$((WORKERS * 4)) atleast=5
+if [ $((($(ticks) - started) * 30 * WORKERS)) -lt "$entries" ]; then parts=$(nproc) pieces=$((parts * 4)) atleast=100; fi
 read -r empty_bytes empty_files <<-END
 	$(used)
 	END
@@ -521,11 +547,18 @@ bytes_then=$((bytes_then - empty_bytes))
 # While the copy lives: killed outright, it cannot end this one.
 while sleep "$PROGRESS_SECONDS" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do report; done &
 reporter=$!
+# The disk is given to write what there is while more is being copied; otherwise it begins when all is copied, or memory is full.
+while [ "$PHASE" = warm ] && sleep "$FLUSH_SECONDS" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do sync -f "$TARGET" || :; done &
+flusher=$!
 
 # Files with several names, in one go: rsync knows links only among the files of one run. Then large ones, one to a worker.
-if [ -s "$SCRATCH/linked" ]; then
-  whole "$SCRATCH/linked"
-  settle "files with several names" "$code"
+linked=
+for group in 0 1 2 3; do [ ! -s "$SCRATCH/linked$group" ] || linked="$linked $group"; done
+if [ -n "$linked" ]; then
+  status=0
+  # shellcheck disable=SC2086
+  printf '%s\0' $linked | xargs -0 -n 1 -P "$WORKERS" sh "$SELF" --share linked || status=$?
+  settle "files with several names" "$status"
 fi
 if [ -s "$SCRATCH/relinked" ]; then
   # -I: the same size and time with another change time is another content until proven otherwise.
@@ -537,14 +570,19 @@ share_out again resized 999999 1
 share_out again changed "$WORKERS" "$atleast"
 
 # Folder by folder: a single rsync waits for each file in turn, which on a network source is most of its time.
-step compare "$folders"
 if [ "$PHASE" = warm ]; then
-  share_out folders dirs $((WORKERS * 4)) 1
+  step compare "$folders"
+  share_out folders dirs "$pieces" 1
+  times=dirs
 else
-  share_out look dirs "$parts" 20
+  # Whatever came, went or was moved has changed a folder. Anything else that differs the verification finds, and nothing is switched.
+  step compare "$(($(count look)))"
+  share_out look look "$parts" 1
+  times=touched
+  [ ! -e "$SCRATCH/unexpected" ] || times=dirs
 fi
 # Last of all, so that nothing after it changes a folder's time.
-share_out times dirs "$parts" 50
+share_out times "$times" "$parts" "$atleast"
 report
 
 # The data first: a marker that outlives a power cut while files do not would vouch for holes.

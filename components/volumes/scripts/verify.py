@@ -52,6 +52,7 @@ RESULT_LIMIT = 4096  # what the kubelet keeps of a termination message; it cuts 
 # How much one task does before it gives the rest back: small enough that no worker sits on the last large folder while others idle.
 TASK_ENTRIES = 512
 TASK_BYTES = 64 << 20
+TASK_SECONDS = 0.1
 TWO_READERS = 1 << 20
 BLOCK = 1 << 20
 
@@ -439,9 +440,10 @@ def compare(task, path, sides):
 def work(items):
     task = Task()
     begun = 0
+    until = time.monotonic() + TASK_SECONDS
     items.reverse()
     while items:
-        if begun >= TASK_ENTRIES or task.bytes >= TASK_BYTES:
+        if begun >= TASK_ENTRIES or task.bytes >= TASK_BYTES or time.monotonic() > until:
             task.rest = items
             break
         path, sides = items.pop()
