@@ -84,7 +84,7 @@ if [ "${1:-}" = --share ]; then
   mine=$SCRATCH/share.$$
   case $how in
     # A trailing slash sends what is in the folder, and deletes what is not, but nothing below.
-    folders | look) with_slashes "$@" >"$mine" ;;
+    folders | look | moved | everything) with_slashes "$@" >"$mine" ;;
     linked) cat "$SCRATCH/linked$1" >"$mine" ;;
     *) printf '%s\0' "$@" >"$mine" ;;
   esac
@@ -92,6 +92,8 @@ if [ "${1:-}" = --share ]; then
     files | linked) whole "$mine" ;;
     again) whole "$mine" -I ;;
     folders) whole "$mine" --delete ;;
+    moved) whole "$mine" -I --delete ;;
+    everything) whole "$mine" -c --delete ;;
     look)
       # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
       # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
@@ -138,40 +140,39 @@ if [ "${1:-}" = --sort ]; then
     done
     shift "$names"
   fi
-  notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v groups="$GROUPS_OF_LINKS" -v sums="$mine.sums" '
+  # Folders' inodes in the order in which their names are noted.
+  notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v groups="$GROUPS_OF_LINKS" -v sums="$mine.sums" -v inodes="$mine.inodes" \
+    -v only_linked="$ONLY_LINKED" '
     {
       again = since != "" && $1 >= since
       folder = $4 ~ /^4...$/
-      if (folder) $2 = 1
+      if (folder) { $2 = 1; print $5 >inodes }
       if (NR == 1 || $1 > newest) newest = $1
       blocks += $3 / $2
       files += 1 / $2
       kind = ""
-      if (folder) kind = again ? "dirs,changed" : "dirs"
+      if (only_linked) kind = $2 > 1 ? "relinked" : ""
+      else if (folder) kind = again ? "dirs,changed" : "dirs"
       else if ($2 > 1) kind = phase == "warm" ? "linked" $5 % groups (again ? ",relinked" : "") : (again ? "relinked" : "")
       else if ($3 > large) kind = again ? "resized" : (phase == "warm" ? "large" : "")
       else if (again) kind = "changed"
       if (kind != "") print NR ":" kind
     }
-    END { printf "%.0f %.0f %.3f %.0f\n", newest, blocks, files, NR >sums }' "$mine.stat")
+    END { printf "%.0f %.0f %.3f\n", newest, blocks, files >sums }' "$mine.stat")
   # Whose own times change here when something in them is written: folders of what is copied again, and those that changed themselves.
   touched=
   for note in $notes; do
     eval "name=\${${note%%:*}}"
-    # Of the source's own file system, and not copied.
-    # shellcheck disable=SC2154 # set by eval
-    [ "$name" != ./lost+found ] || continue
     kinds=${note#*:}
+    # shellcheck disable=SC2154 # set by eval
     printf '%s\0' "$name" >>"$mine.${kinds%,*}"
     [ "$kinds" = "${kinds%,*}" ] || printf '%s\0' "$name" >>"$mine.${kinds#*,}"
     case $PHASE.$kinds in
-      final.dirs*)
-        # A folder that was moved here has old files in it, whose change times tell nothing: what is not there yet is looked into.
-        if [ "$kinds" != dirs ] || [ "$HASH" = all ] || [ ! -d "$TARGET/$name" ] || [ -L "$TARGET/$name" ]; then
-          printf '%s\0' "$name" >>"$mine.look"
-          touched=$name
-          printf '%s\0' "$name" >>"$mine.touched"
-        fi
+      final.dirs) ;;
+      final.dirs,*)
+        touched=$name
+        printf '%s\0' "$name" >>"$mine.look"
+        printf '%s\0' "$name" >>"$mine.touched"
         ;;
       final.*)
         if [ "$touched" != "${name%/*}" ]; then
@@ -190,20 +191,40 @@ if [ "${1:-}" = --list ]; then
   shift 2
   [ ! -e "$SCRATCH/failed" ] || exit 0
   cd "$SOURCE"
-  mine=$SCRATCH/list.$$.names
-  [ "$depth" = all ] || set -- "$@" -maxdepth 1
+  mine=$SCRATCH/list.$$
   # To a file first: of a pipe into xargs only the last code would be seen, and an unreadable folder would look like an empty one.
-  find "$@" -mindepth 1 -print0 >"$mine" 2>"$mine.errors" || vanished "$mine.errors" || {
+  # lost+found is of the source's own file system, and not copied.
+  case $depth in
+    root) find . -mindepth 1 -maxdepth 1 ! -name lost+found -print0 >"$mine.names" 2>"$mine.errors" ;;
+    one) find "$@" -mindepth 1 -maxdepth 1 -print0 >"$mine.names" 2>"$mine.errors" ;;
+    all) find "$@" -mindepth 1 -print0 >"$mine.names" 2>"$mine.errors" ;;
+  esac || vanished "$mine.errors" || {
     cat "$mine.errors" >&2
     fail 66
   }
-  batches "$mine" -r -n 5000 -s 1000000 sh "$SELF" --sort
-  rm -f "$mine"
+  # Asked again, and not of what was found: names may hold newlines, and this find can write to one place only.
+  case $depth in
+    root) find . -mindepth 1 -maxdepth 1 -type d ! -name lost+found -print0 >"$mine.frontier" 2>/dev/null || [ "$PHASE" = warm ] ;;
+    one) find "$@" -mindepth 1 -maxdepth 1 -type d -print0 >"$mine.frontier" 2>/dev/null || [ "$PHASE" = warm ] ;;
+  esac || fail 66
+  exit 0
+fi
+
+# Names of folders by their numbers, which are in $SCRATCH/moved.numbers.
+if [ "${1:-}" = --pick ]; then
+  shift
+  offset=0
+  [ ! -e "$SCRATCH/offset" ] || read -r offset <"$SCRATCH/offset"
+  numbers=$(awk -v from="$offset" -v count=$# '$1 > from && $1 <= from + count { print $1 - from }' "$SCRATCH/moved.numbers")
+  for number in $numbers; do
+    eval "printf '%s\\0' \"\${$number}\""
+  done
+  echo $((offset + $#)) >"$SCRATCH/offset"
   exit 0
 fi
 
 case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
-export SELF SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}" HASH="${HASH:-changed}" SINCE=
+export SELF SOURCE="${SOURCE:-/old}" TARGET="${TARGET:-/new}" PHASE="${PHASE:-warm}" HASH="${HASH:-changed}" SINCE='' ONLY_LINKED=''
 WORKERS=${WORKERS:-4} FENCE=${FENCE:-} SUPERSEDES=${SUPERSEDES:-} PROGRESS_SECONDS=${PROGRESS_SECONDS:-10} FLUSH_SECONDS=${FLUSH_SECONDS:-1}
 
 # setting NAME VALUE. These go into the marker's JSON as they are; Kubernetes allows nothing else in names and UIDs anyway.
@@ -347,7 +368,7 @@ case $PHASE.$held.$held_phase in
     ;;
   finalize.finished.final)
     # The marker last: what is left by a kill must still say what it is.
-    rm -f "$STATE/hashes" "$STATE/hashes.new"
+    rm -f "$STATE/hashes" "$STATE/hashes.new" "$STATE/folders"
     rm -f "$MARKER"
     rmdir "$STATE" || refuse 73 "$STATE is not empty" "what is left in it is not this program's to remove" "kubectl get job $JOB -o yaml"
     sync -f "$TARGET" || refuse 74 "the removal could not be made durable" "the storage reported an error" "kubectl describe pods -l job-name=$JOB"
@@ -417,7 +438,7 @@ report() {
   [ "$elapsed" -gt 0 ] && [ -n "${bytes_then:-}" ] && [ "$bytes" -gt "$bytes_then" ] && rate=$(((bytes - bytes_then) / elapsed))
   finished=$(wc -c <"$SCRATCH/done")
   if [ "$step" = compare ]; then
-    [ "$finished" -eq 0 ] || left=$((elapsed * (folders - finished) / finished))
+    [ "$finished" -eq 0 ] || [ "$finished" -gt "$folders" ] || left=$((elapsed * (folders - finished) / finished))
   elif [ "$rate" -gt 0 ] && [ "$total_bytes" -ge "$bytes" ]; then
     left=$(((total_bytes - bytes) / rate))
   fi
@@ -457,38 +478,77 @@ settle() {
 # share_out HOW LIST PARTS AT_LEAST: the names in LIST among the workers in so many parts, no fewer than AT_LEAST names to a part.
 share_out() {
   [ -s "$SCRATCH/$2" ] || return 0
-  names=$(count "$2")
-  each=$(((names + $3 - 1) / $3))
-  [ "$each" -ge "$4" ] || each=$4
+  at_once "$2" "$3" "$4" 999999
   status=0
   batches "$SCRATCH/$2" -n "$each" -P "$WORKERS" sh "$SELF" --share "$1" || status=$?
   settle "$2" "$status"
 }
 
-lists="dirs linked0 linked1 linked2 linked3 large changed relinked resized look touched sums"
+lists="names frontier dirs inodes linked0 linked1 linked2 linked3 large changed relinked resized moved look touched sums"
 
-# All of the source, folder by folder from the top until there is one for every worker, then each with everything below it.
+# at_once LIST PARTS LEAST MOST: how many names of it go to each of so many parts, between two bounds.
+at_once() {
+  each=$((($(count "$1") + $2 - 1) / $2))
+  [ "$each" -ge "$3" ] || each=$3
+  [ "$each" -le "$4" ] || each=$4
+}
+
+# All of the source: folder by folder from the top until there are some for every worker, so that one large folder does not keep one
+# worker busy while the others wait; then each with everything below it; then what was found is looked at.
 list() {
+  began=$(ticks)
   for kind in $lists; do : >"$SCRATCH/$kind"; done
+  printf '.\0' >"$SCRATCH/names"
   printf '.\0' >"$SCRATCH/frontier"
-  batches "$SCRATCH/frontier" sh "$SELF" --sort || settle "the listing" 66
-  gather
-  depth=one round=0
-  while [ -s "$SCRATCH/frontier" ]; do
-    names=$(count frontier)
-    { [ "$names" -lt "$WORKERS" ] && [ "$round" -lt 8 ]; } || depth=all
+  depth=root
+  for round in 0 1 2 3 4 5 6 7 8 9 10 11 12; do
+    at_once frontier "$WORKERS" 1 500
     status=0
-    batches "$SCRATCH/frontier" -n $(((names + WORKERS - 1) / WORKERS)) -P "$WORKERS" sh "$SELF" --list $depth || status=66
+    batches "$SCRATCH/frontier" -n "$each" -P "$WORKERS" sh "$SELF" --list $depth || status=66
     settle "the listing" "$status"
     : >"$SCRATCH/frontier"
     gather
-    [ $depth = one ] || break
-    round=$((round + 1))
+    if [ $depth = all ] || [ ! -s "$SCRATCH/frontier" ]; then break; fi
+    depth=one
+    [ "$round" -lt 11 ] || depth=all
   done
-  read -r newest total_bytes total_files entries <<-SUMS
-	$(awk 'NR == 1 || $1 > newest { newest = $1 } { blocks += $2; files += $3; entries += $4 }
-    END { printf "%.0f %.0f %.0f %.0f\n", newest, blocks * 512, files, entries }' "$SCRATCH/sums")
+  # Where a look at a file takes a worker less than a third of a millisecond, waiting is not what takes time: then starting programs is.
+  parts=$((WORKERS * 2)) pieces=$((WORKERS * 4)) atleast=5
+  if [ $((($(ticks) - began) * 30 * WORKERS)) -lt "$(count names)" ]; then parts=$(nproc) pieces=$((parts * 4)) atleast=100; fi
+  sort_out
+  read -r newest total_bytes total_files <<-SUMS
+	$(awk 'NR == 1 || $1 > newest { newest = $1 } { blocks += $2; files += $3 }
+    END { printf "%.0f %.0f %.0f\n", newest, blocks * 512, files }' "$SCRATCH/sums")
 	SUMS
+  # One line a folder: inode and name, for the eyes of awk alone.
+  tr '\000\n' '\n\001' <"$SCRATCH/dirs" | paste -d ' ' "$SCRATCH/inodes" - >"$SCRATCH/folders"
+}
+
+# Folders that stood elsewhere when the warm copy listed them. What is below a folder that was moved has not changed itself, and may meet
+# another's copy there, of the same size and time. Fails where nothing tells.
+list_moved() {
+  [ "$HASH" = changed ] && [ -f "$STATE/folders" ] || return 1
+  awk 'NR == FNR { was[$0]; known[$1]; next } ($1 in known) && !($0 in was) { print FNR }' \
+    "$STATE/folders" "$SCRATCH/folders" >"$SCRATCH/moved.numbers" || return 1
+  [ -s "$SCRATCH/moved.numbers" ] || return 0
+  batches "$SCRATCH/dirs" -n 5000 -s 1000000 sh "$SELF" --pick >"$SCRATCH/moved" || return 1
+  cat "$SCRATCH/moved" >>"$SCRATCH/touched"
+}
+
+# All files with several names are copied again, together: their names cannot be told apart by where a folder stood.
+relink_all() {
+  : >"$SCRATCH/relinked"
+  export ONLY_LINKED=1
+  sort_out
+}
+
+# What was found is looked at and sorted by what has to be done with it.
+sort_out() {
+  at_once names "$parts" 100 5000
+  status=0
+  batches "$SCRATCH/names" -n "$each" -s 1000000 -P "$WORKERS" sh "$SELF" --sort || status=66
+  settle "the listing" "$status"
+  gather
 }
 
 # What the workers of one round wrote, each into files of its own: appended to one, names would be torn apart.
@@ -497,7 +557,6 @@ gather() {
     set -- "$SCRATCH"/list.*."$kind"
     [ -e "$1" ] || continue
     cat "$@" >>"$SCRATCH/$kind"
-    if [ "$kind" = dirs ] && [ -n "${depth:-}" ]; then cat "$@" >"$SCRATCH/frontier"; fi
   done
   rm -f "$SCRATCH"/list.*
 }
@@ -510,12 +569,8 @@ ticks() {
 
 # Before the first byte: everything that changes later has a change time at or after the newest of this listing, by the clock of
 # the source's own server. The marker keeps the earliest, that of the first run.
-started=$(ticks)
 list
 now=$(date +%s)
-# Where a look at a file takes a worker less than a third of a millisecond, waiting is not what takes time: then starting rsync is.
-parts=$((WORKERS * 2)) pieces=$((WORKERS * 4)) atleast=5
-if [ $((($(ticks) - started) * 30 * WORKERS)) -lt "$entries" ]; then parts=$(nproc) pieces=$((parts * 4)) atleast=100; fi
 read -r empty_bytes empty_files <<-END
 	$(used)
 	END
@@ -532,6 +587,11 @@ else
 fi
 write_marker copying "$VOLUME" "$SOURCE_UID" "$PHASE" "$FENCE" "$JOB" "$held_newest" "$held_listed" ''
 say "Volume $VOLUME: $about"
+if [ "$PHASE" = warm ]; then
+  # Of this listing and no earlier one: what a continued copy has settled it has settled by this one.
+  (umask 077 && cp "$SCRATCH/folders" "$STATE/folders") || refuse 74 "$STATE/folders could not be written" \
+    "without it a folder that was moved would not be seen (is the volume full or read-only?)" "kubectl describe pods -l job-name=$JOB"
+fi
 if [ -n "$(find "$SOURCE/lost+found" -mindepth 1 -maxdepth 1 2>/dev/null | head -n 1)" ]; then
   say "Note: the source's lost+found is not empty; it belongs to its file system and is not copied"
 fi
@@ -551,34 +611,51 @@ reporter=$!
 while [ "$PHASE" = warm ] && sleep "$FLUSH_SECONDS" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do sync -f "$TARGET" || :; done &
 flusher=$!
 
-# Files with several names, in one go: rsync knows links only among the files of one run. Then large ones, one to a worker.
-linked=
-for group in 0 1 2 3; do [ ! -s "$SCRATCH/linked$group" ] || linked="$linked $group"; done
-if [ -n "$linked" ]; then
-  status=0
-  # shellcheck disable=SC2086
-  printf '%s\0' $linked | xargs -0 -n 1 -P "$WORKERS" sh "$SELF" --share linked || status=$?
-  settle "files with several names" "$status"
-fi
-if [ -s "$SCRATCH/relinked" ]; then
-  # -I: the same size and time with another change time is another content until proven otherwise.
+# -I: the same size and time with another change time is another content until proven otherwise.
+relink() {
+  [ -s "$SCRATCH/relinked" ] || return 0
   whole "$SCRATCH/relinked" -I
   settle "files with several names" "$code"
-fi
-share_out files large 999999 1
-share_out again resized 999999 1
-share_out again changed "$WORKERS" "$atleast"
+}
 
-# Folder by folder: a single rsync waits for each file in turn, which on a network source is most of its time.
 if [ "$PHASE" = warm ]; then
+  # Files with several names first, all names of a file by one worker: rsync knows links only among the files of one run.
+  linked=
+  for group in 0 1 2 3; do [ ! -s "$SCRATCH/linked$group" ] || linked="$linked $group"; done
+  if [ -n "$linked" ]; then
+    status=0
+    # shellcheck disable=SC2086
+    printf '%s\0' $linked | xargs -0 -n 1 -P "$WORKERS" sh "$SELF" --share linked || status=$?
+    settle "files with several names" "$status"
+  fi
+  relink
+  # Large ones, one to a worker.
+  share_out files large 999999 1
+  share_out again resized 999999 1
+  share_out again changed "$WORKERS" "$atleast"
+  # Folder by folder: a single rsync waits for each file in turn, which on a network source is most of its time.
   step compare "$folders"
   share_out folders dirs "$pieces" 1
   times=dirs
 else
-  # Whatever came, went or was moved has changed a folder. Anything else that differs the verification finds, and nothing is switched.
-  step compare "$(($(count look)))"
-  share_out look look "$parts" 1
-  times=touched
+  share_out again resized 999999 1
+  share_out again changed "$WORKERS" "$atleast"
+  if list_moved; then
+    # Whatever came, went or was moved has changed a folder. Anything else that differs the verification finds, and nothing is switched.
+    step compare "$(($(count look) + $(count moved)))"
+    share_out moved moved "$pieces" 1
+    [ ! -s "$SCRATCH/moved" ] || relink_all
+    times=touched
+  else
+    step compare "$folders"
+    share_out everything dirs "$pieces" 1
+    : >"$SCRATCH/look"
+    relink_all
+    times=dirs
+  fi
+  # After all that may have torn names of one file apart.
+  relink
+  share_out look look "$parts" 4
   [ ! -e "$SCRATCH/unexpected" ] || times=dirs
 fi
 # Last of all, so that nothing after it changes a folder's time.

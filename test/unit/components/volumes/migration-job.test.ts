@@ -50,9 +50,10 @@ function expected(kind: "migration" | "verification", phase: Phase): unknown {
       ? [
           { name: "FENCE", value: "f2" },
           { name: "SUPERSEDES", value: "f1" },
+          { name: "HASH", value: "changed" },
         ]
       : []),
-    { name: "WORKERS", value: "8" },
+    { name: "WORKERS", value: "16" },
   ];
   const verifyEnvironment = [
     { name: "SOURCE", value: "/old" },
@@ -67,7 +68,7 @@ function expected(kind: "migration" | "verification", phase: Phase): unknown {
         ]
       : [{ name: "STATE", value: "/state" }]),
     { name: "RESULT", value: "/dev/termination-log" },
-    { name: "WORKERS", value: "8" },
+    { name: "WORKERS", value: "16" },
   ];
   return {
     metadata: { name, namespace: "games", ...metadata },

@@ -205,6 +205,12 @@ function snapshot(folder: string): readonly string[] {
   return lines.sort();
 }
 
+/** The change time cannot be set: a second after that of `file` has to come, by the file system's clock, which is some milliseconds late. */
+async function nextSecond(file: string): Promise<void> {
+  const next = Math.floor(fs.statSync(file).ctimeMs / 1000) + 1;
+  while (Date.now() / 1000 < next + 0.05) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
 /** Runs the copy and asserts that neither tree changed and rsync was not called. */
 function untouched(world: World, settings: Readonly<Record<string, string>> = {}): Run {
   const before = [snapshot(world.target), snapshot(world.source)];
@@ -307,9 +313,9 @@ for (const shell of shells) {
       const world = new World(shell, programs);
       const newest = Math.floor(fs.statSync(path.join(world.source, "a")).ctimeMs / 1000) + 1;
       world.writeMarker({ newest });
+      fs.writeFileSync(path.join(world.target, reserved, "folders"), `${fs.statSync(world.source).ino} .\n`);
       fs.writeFileSync(path.join(world.target, "a"), "a");
-      // The change time cannot be set: the next second has to come, by the file system's clock, which is some milliseconds late.
-      while (Date.now() / 1000 < newest + 0.05) await new Promise((resolve) => setTimeout(resolve, 20));
+      await nextSecond(path.join(world.source, "a"));
       return world;
     };
 
@@ -331,8 +337,8 @@ for (const shell of shells) {
       assert.deepEqual(
         world.names().map((names) => [...names].sort()),
         [
-          ["./one", "./two"],
           [".", "./b", "./folder"],
+          ["./one", "./two"],
           ["./", "./folder/"],
           [".", "./folder"],
         ],
@@ -342,11 +348,51 @@ for (const shell of shells) {
       assert.ok(Number(newest) <= fs.statSync(path.join(world.source, "b")).ctimeMs / 1000, "newest moved");
     });
 
+    it("phase final: of folders that did not change only those that were moved are looked into, and all where nothing is believed", async () => {
+      const world = new World(shell);
+      for (const name of ["x", "y", "y/be\nlow", "z", "z/below"]) fs.mkdirSync(path.join(world.source, name));
+      await nextSecond(world.source);
+      fs.chmodSync(path.join(world.source, "b"), 0o600);
+      assert.equal(world.copy().status, 0);
+      // The marker says when; what follows is later.
+      await nextSecond(world.source);
+      for (const name of ["x", "y", "y/be\nlow", "z", "z/below"]) {
+        fs.mkdirSync(path.join(world.target, name), { recursive: true });
+      }
+      fs.renameSync(path.join(world.source, "y"), path.join(world.source, "w"));
+      const looks = (settings: Readonly<Record<string, string>>): readonly string[] => {
+        for (const file of ["arguments", "names"]) fs.rmSync(path.join(world.folder, file));
+        assert.equal(world.copy({ PHASE: "final", ...settings }).status, 0);
+        return world
+          .calls()
+          .flatMap((call, i) => (call.includes("--delete") ? (world.names()[i] ?? []) : []))
+          .filter((name, i, all) => all.indexOf(name) === i)
+          .sort();
+      };
+      fs.mkdirSync(path.join(world.source, "new"));
+      assert.deepEqual(looks({ FENCE: "f1" }), ["./", "./new/", "./w/", "./w/be\nlow/"]);
+      assert.deepEqual(
+        world
+          .calls()
+          .filter((call) => call.includes("--delete"))
+          .map((call) => call.includes("-I"))
+          .sort(),
+        [false, true, true],
+        "only what was moved is copied again whatever its size and time",
+      );
+      const all = ["./", "./new/", "./w/", "./w/be\nlow/", "./x/", "./z/", "./z/below/"];
+      assert.deepEqual(looks({ FENCE: "f2", SUPERSEDES: "f1", HASH: "all" }), all);
+      fs.rmSync(path.join(world.target, reserved, "folders"));
+      assert.deepEqual(looks({ FENCE: "f3", SUPERSEDES: "f2" }), all, "nothing tells what was moved");
+    });
+
     it("phase final: a share in which the look finds more than deletions is done in full", async () => {
       const world = await warmed();
+      fs.chmodSync(world.source, 0o750);
       assert.equal(world.copy({ PHASE: "final", FENCE: "f1", FOUND: ">f+++++++++" }).status, 0);
       const ends = `${world.source}/ ${world.target}/`;
       assert.deepEqual(world.calls().map(flags), [
+        `${always} -O -HAX -X -I ${ends}`,
         `${always} -O --delete --out-format=%i ${ends}`,
         `${always} -O -HAX -X --delete ${ends}`,
         `${always} ${ends}`,
@@ -645,6 +691,7 @@ for (const shell of shells) {
         [{ PHASE: "finalize", SUPERSEDES: "f" }, 64, /phase finalize has no fence/],
         [{ PROGRESS_SECONDS: "0" }, 64, /PROGRESS_SECONDS/],
         [{ WORKERS: "0" }, 64, /WORKERS/],
+        [{ HASH: "some" }, 64, /HASH is 'some'/],
         [{ WORKERS: "4; true" }, 64, /WORKERS/],
         [{ SOURCE: "/does/not/exist" }, 66, /not a folder/],
         [{ TARGET: "/does/not/exist" }, 66, /not a folder/],
@@ -708,7 +755,7 @@ for (const shell of shells) {
             if (fields !== undefined) {
               world.writeMarker(fields);
               fs.writeFileSync(path.join(world.target, "live"), "the workload's, once it was switched");
-              fs.writeFileSync(path.join(world.target, reserved, "hashes"), "");
+              for (const file of ["hashes", "folders"]) fs.writeFileSync(path.join(world.target, reserved, file), "");
             }
             if (outcome === "copies") {
               const run = world.copy(settings);
@@ -879,6 +926,38 @@ for (const shell of shells) {
       assert.equal(run.status, 0, run.err);
       assert.deepEqual(differences(world), []);
       assert.equal(world.state(), "finished");
+    });
+
+    it("folders that changed places since the warm copy, unchanged below: all of it arrives, with files of the same size and time", async () => {
+      const world = real();
+      for (const name of ["daily.0", "daily.1", "kept"]) {
+        fs.mkdirSync(path.join(world.source, name, "deep", "deeper"), { recursive: true });
+        fs.writeFileSync(path.join(world.source, name, "deep", "deeper", "file"), name);
+        fs.utimesSync(path.join(world.source, name, "deep", "deeper", "file"), 1_000_000_000, 1_000_000_000);
+      }
+      // Two files with two names each, alike but for their inodes.
+      for (const [one, other] of [
+        ["daily.0/deep/p", "kept/q"],
+        ["daily.1/deep/p", "kept/s"],
+      ] as const) {
+        fs.writeFileSync(path.join(world.source, one), "alike");
+        fs.utimesSync(path.join(world.source, one), 1_000_000_000, 1_000_000_000);
+        fs.linkSync(path.join(world.source, one), path.join(world.source, other));
+      }
+      await nextSecond(path.join(world.source, "daily.1"));
+      fs.chmodSync(path.join(world.source, "b"), 0o600);
+      assert.equal(world.copy().status, 0);
+      await nextSecond(path.join(world.source, "b"));
+      for (const [from, to] of [
+        ["daily.1", "daily.2"],
+        ["daily.0", "daily.1"],
+        ["daily.2", "daily.0"],
+      ] as const) {
+        fs.renameSync(path.join(world.source, from), path.join(world.source, to));
+      }
+      const run = world.copy({ PHASE: "final", FENCE: "f1" });
+      assert.equal(run.status, 0, run.err);
+      assert.deepEqual(differences(world), []);
     });
 
     it("a top-level entry that goes away between listing and copying is no failure", function () {
