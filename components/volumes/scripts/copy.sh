@@ -12,6 +12,8 @@
 # begun; 71 no finished warm copy; 72 another fence; 73 not to be finalized; 74 marker or data could not be made durable; anything
 # else is rsync's own code.
 set -eu
+# Workers never read what xargs reads: a byte taken, or the pipe left in another mode, would tear a name.
+case ${1:-} in --*) exec </dev/null ;; esac
 # Names are bytes: under a UTF-8 locale sed and tr give up on those that are not valid.
 export LC_ALL=C
 
@@ -84,7 +86,7 @@ if [ "${1:-}" = --share ]; then
   mine=$SCRATCH/share.$$
   case $how in
     # A trailing slash sends what is in the folder, and deletes what is not, but nothing below.
-    folders | look | moved | everything) with_slashes "$@" >"$mine" ;;
+    folders | look | moved | compared) with_slashes "$@" >"$mine" ;;
     linked) cat "$SCRATCH/linked$1" >"$mine" ;;
     *) printf '%s\0' "$@" >"$mine" ;;
   esac
@@ -93,7 +95,7 @@ if [ "${1:-}" = --share ]; then
     again) whole "$mine" -I ;;
     folders) whole "$mine" --delete ;;
     moved) whole "$mine" -I --delete ;;
-    everything) whole "$mine" -c --delete ;;
+    compared) whole "$mine" -c --delete ;;
     look)
       # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
       # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
@@ -117,8 +119,14 @@ if [ "${1:-}" = --share ]; then
   exit 0
 fi
 
-# vanished FILE: whether these messages of find or stat tell of nothing but entries that went away (ESTALE: as NFS says it).
-vanished() { [ "$PHASE" = warm ] && ! grep -qvE 'No such file or directory|Stale (NFS )?file handle' "$1"; }
+# vanished FILE: whether these messages of find or stat tell of nothing but entries that went away (ESTALE: as NFS says it). A message
+# has several lines where a name has.
+vanished() {
+  [ "$PHASE" = warm ] && awk '
+    /^(find|stat): / { if (NR > 1 && !gone) other = 1 }
+    { gone = /(No such file or directory|Stale (NFS )?file handle)$/ }
+    END { exit other || !gone }' "$1"
+}
 
 # Sorts names by what has to be done with them. One stat a batch answers in the order of the names, so that no name has to be read
 # out of a line (names may hold newlines), and awk tells which of them are to be noted, by number.
@@ -132,13 +140,12 @@ if [ "${1:-}" = --sort ]; then
       cat "$mine.errors" >&2
       fail 66
     fi
-    # Names and lines no longer pair: one by one, without those that are gone.
-    : >"$mine.stat"
-    names=$#
+    # Names and lines no longer pair: once more, with those that are still there.
     for name; do
-      if stat -c "$format" -- "$name" >>"$mine.stat" 2>/dev/null; then set -- "$@" "$name"; fi
-    done
-    shift "$names"
+      if [ -e "$name" ] || [ -L "$name" ]; then printf '%s\0' "$name"; fi
+    done >"$mine.again"
+    batches "$mine.again" -r -n 5000 -s 1000000 sh "$SELF" --sort
+    exit 0
   fi
   # Folders' inodes in the order in which their names are noted.
   notes=$(awk -v since="$SINCE" -v phase="$PHASE" -v large="$LARGE" -v groups="$GROUPS_OF_LINKS" -v sums="$mine.sums" -v inodes="$mine.inodes" \
@@ -210,12 +217,13 @@ if [ "${1:-}" = --list ]; then
   exit 0
 fi
 
-# Names of folders by their numbers, which are in $SCRATCH/moved.numbers.
+# Names of folders by their numbers, which are in $SCRATCH/KIND.numbers.
 if [ "${1:-}" = --pick ]; then
-  shift
+  kind=$2
+  shift 2
   offset=0
   [ ! -e "$SCRATCH/offset" ] || read -r offset <"$SCRATCH/offset"
-  numbers=$(awk -v from="$offset" -v count=$# '$1 > from && $1 <= from + count { print $1 - from }' "$SCRATCH/moved.numbers")
+  numbers=$(awk -v from="$offset" -v count=$# '$1 > from && $1 <= from + count { print $1 - from }' "$SCRATCH/$kind.numbers")
   for number in $numbers; do
     eval "printf '%s\\0' \"\${$number}\""
   done
@@ -484,7 +492,7 @@ share_out() {
   settle "$2" "$status"
 }
 
-lists="names frontier dirs inodes linked0 linked1 linked2 linked3 large changed relinked resized moved look touched sums"
+lists="names frontier dirs inodes linked0 linked1 linked2 linked3 large changed relinked resized moved unlisted look touched sums"
 
 # at_once LIST PARTS LEAST MOST: how many names of it go to each of so many parts, between two bounds.
 at_once() {
@@ -524,15 +532,20 @@ list() {
   tr '\000\n' '\n\001' <"$SCRATCH/dirs" | paste -d ' ' "$SCRATCH/inodes" - >"$SCRATCH/folders"
 }
 
-# Folders that stood elsewhere when the warm copy listed them. What is below a folder that was moved has not changed itself, and may meet
-# another's copy there, of the same size and time. Fails where nothing tells.
+# Folders of which the warm copy's listing says nothing at their place: those that stood elsewhere (moved), and those that it did not have
+# (unlisted: made since, or moved about while it was made). What is below them has not changed itself, and may meet another's copy there,
+# of the same size and time. Fails where nothing tells.
 list_moved() {
   [ "$HASH" = changed ] && [ -f "$STATE/folders" ] || return 1
-  awk 'NR == FNR { was[$0]; known[$1]; next } ($1 in known) && !($0 in was) { print FNR }' \
-    "$STATE/folders" "$SCRATCH/folders" >"$SCRATCH/moved.numbers" || return 1
-  [ -s "$SCRATCH/moved.numbers" ] || return 0
-  batches "$SCRATCH/dirs" -n 5000 -s 1000000 sh "$SELF" --pick >"$SCRATCH/moved" || return 1
-  cat "$SCRATCH/moved" >>"$SCRATCH/touched"
+  awk -v moved="$SCRATCH/moved.numbers" -v unlisted="$SCRATCH/unlisted.numbers" '
+    NR == FNR { was[$0]; known[$1]; next }
+    !($0 in was) { print FNR >($1 in known ? moved : unlisted) }' "$STATE/folders" "$SCRATCH/folders" || return 1
+  for kind in moved unlisted; do
+    [ -s "$SCRATCH/$kind.numbers" ] || continue
+    rm -f "$SCRATCH/offset"
+    batches "$SCRATCH/dirs" -n 5000 -s 1000000 sh "$SELF" --pick "$kind" >"$SCRATCH/$kind" || return 1
+    cat "$SCRATCH/$kind" >>"$SCRATCH/touched"
+  done
 }
 
 # All files with several names are copied again, together: their names cannot be told apart by where a folder stood.
@@ -567,10 +580,12 @@ ticks() {
   echo "${up%.*}${up#*.}"
 }
 
-# Before the first byte: everything that changes later has a change time at or after the newest of this listing, by the clock of
-# the source's own server. The marker keeps the earliest, that of the first run.
+# Before the first byte. By the clock of the source's own server it is at least the newest change time when the listing ends; it was that
+# much less when the listing began as the listing took, and whatever changed since has a change time at or after that. What changed while
+# the listing was made counts as changed later: it may have been missed. The marker keeps the earliest, that of the first run.
 list
 now=$(date +%s)
+newest=$((newest - (now - begun) - 1))
 read -r empty_bytes empty_files <<-END
 	$(used)
 	END
@@ -642,13 +657,14 @@ else
   share_out again changed "$WORKERS" "$atleast"
   if list_moved; then
     # Whatever came, went or was moved has changed a folder. Anything else that differs the verification finds, and nothing is switched.
-    step compare "$(($(count look) + $(count moved)))"
+    step compare "$(($(count look) + $(count moved) + $(count unlisted)))"
     share_out moved moved "$pieces" 1
-    [ ! -s "$SCRATCH/moved" ] || relink_all
+    share_out compared unlisted "$pieces" 1
+    if [ -s "$SCRATCH/moved" ] || [ -s "$SCRATCH/unlisted" ]; then relink_all; fi
     times=touched
   else
     step compare "$folders"
-    share_out everything dirs "$pieces" 1
+    share_out compared dirs "$pieces" 1
     : >"$SCRATCH/look"
     relink_all
     times=dirs
