@@ -77,6 +77,19 @@ batches() {
 
 with_slashes() { for name; do printf '%s/\0' "$name"; done; }
 
+# Of these names those that are still there; with a slash at the end, those that are still folders.
+if [ "${1:-}" = --left ]; then
+  shift
+  cd "$SOURCE"
+  for name; do
+    case $name in
+      */) if [ -d "$name" ] && [ ! -L "${name%/}" ]; then printf '%s\0' "$name"; fi ;;
+      *) if [ -e "$name" ] || [ -L "$name" ]; then printf '%s\0' "$name"; fi ;;
+    esac
+  done
+  exit 0
+fi
+
 # One worker's share, called by `share_out` below with the names as arguments.
 if [ "${1:-}" = --share ]; then
   how=$2
@@ -90,24 +103,38 @@ if [ "${1:-}" = --share ]; then
     linked) cat "$SCRATCH/linked$1" >"$mine" ;;
     *) printf '%s\0' "$@" >"$mine" ;;
   esac
-  case $how in
-    files | linked) whole "$mine" ;;
-    again) whole "$mine" -I ;;
-    folders) whole "$mine" --delete ;;
-    moved) whole "$mine" -I --delete ;;
-    compared) whole "$mine" -c --delete ;;
-    look)
-      # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
-      # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
-      copy "$mine" -O --delete --out-format=%i >"$mine.found"
-      if [ "$code" = 0 ] && grep -qv '^\*deleting' "$mine.found"; then
-        : >"$SCRATCH/unexpected"
-        whole "$mine" --delete
-      fi
-      rm -f "$mine.found"
-      ;;
-    times) copy "$mine" ;;
-  esac
+  once() {
+    case $how in
+      files | linked) whole "$mine" ;;
+      again) whole "$mine" -I ;;
+      folders) whole "$mine" --delete ;;
+      moved) whole "$mine" -I --delete ;;
+      compared) whole "$mine" -c --delete ;;
+      look)
+        # Without reading attributes, which on a network source are most of the requests: what changed since the warm copy was
+        # copied with them before. Should this pass find more than deletions all the same, its share is done in full.
+        copy "$mine" -O --delete --out-format=%i >"$mine.found"
+        if [ "$code" = 0 ] && grep -qv '^\*deleting' "$mine.found"; then
+          : >"$SCRATCH/unexpected"
+          whole "$mine" --delete
+        fi
+        rm -f "$mine.found"
+        ;;
+      times) copy "$mine" ;;
+    esac
+  }
+  once "$@"
+  # A name may have become another kind of entry since it was listed (a link where a file was, a file where a folder was), or another
+  # worker's share stood in the way of one that did: rsync's 23, as for a disk that does not give a file. The workload runs, so this is
+  # done again with the names that are left; what the disk does not give fails again.
+  tries=0
+  while [ "$code" = 23 ] && [ "$PHASE" = warm ] && [ "$tries" -lt 3 ]; do
+    tries=$((tries + 1))
+    batches "$mine" -r sh "$SELF" --left >"$mine.left" || fail 66
+    mv "$mine.left" "$mine"
+    once "$@"
+    [ "$code" != 0 ] || : >"$SCRATCH/vanished"
+  done
   rm -f "$mine"
   case $code in
     0) ;;

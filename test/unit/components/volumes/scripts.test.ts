@@ -626,6 +626,34 @@ for (const shell of shells) {
       assert.equal(world.state(), "finished");
     });
 
+    it("phase warm: what ends with 23 is done again with the names that are left; what ends so four times fails the copy", () => {
+      // The share with the folder, which goes away at its first call, and after that holds no name.
+      const changing = (times: number): World =>
+        new World(shell, {
+          sync: standInSync,
+          rsync: standIn.replace(
+            '*" --delete "*)\n',
+            `$&  if grep -q folder "$names" || [ ! -s "$names" ]; then
+    rm -rf "$SOURCE/folder"
+    echo "$(tr -cd 'a-z' <"$names")." >>"$WORLD/calls"
+    [ "$(grep -c . "$WORLD/calls")" -gt ${times} ] || exit 23
+  fi
+`,
+          ),
+        });
+      for (const [times, status] of [
+        [3, 0],
+        [4, 23],
+      ] as const) {
+        const world = changing(times);
+        fs.mkdirSync(path.join(world.source, "folder"));
+        const run = world.copy();
+        assert.equal(run.status, status, run.out + run.err);
+        assert.deepEqual(world.read("calls").trim().split("\n"), ["folder.", ".", ".", "."]);
+        assert.equal(world.state(), status === 0 ? "finished" : "copying");
+      }
+    });
+
     it("files that vanish (24) are allowed in phase warm, and nothing else is; in phase final nothing is", async () => {
       for (const [settings, status] of [
         [{ FILES: "24" }, 0],
