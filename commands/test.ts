@@ -67,6 +67,15 @@ export const tiers: readonly Tier[] = [
     shows: "spec",
   },
   {
+    // Real file systems: the copy and the verification of a volume.
+    name: "files",
+    spec: "test/files/**/*.test.ts",
+    isolated: true,
+    programs: ["busybox", "e2fsck", "mkfs.ext4", "python3", "resize2fs", "rsync", "umount"],
+    timeout: 600,
+    shows: "spec",
+  },
+  {
     name: "machine",
     ...(process.getuid?.() === 0
       ? { spec: "test/machine/**/*.test.ts" }

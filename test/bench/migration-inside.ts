@@ -265,7 +265,11 @@ function fidelity(source: string): void {
     work(source, target);
     const counted = z
       .object({ entries: z.number(), found: z.record(z.string(), z.number()) })
-      .parse(JSON.parse(run([python, join(__dirname, "losses.py"), join(scripts, "verify.py"), source, target])));
+      .parse(
+        JSON.parse(
+          run([python, join(root, "test", "support", "losses.py"), join(scripts, "verify.py"), source, target]),
+        ),
+      );
     rows.push([name, counted.found]);
     entries = counted.entries;
   }

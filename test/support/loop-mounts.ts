@@ -29,7 +29,8 @@ export class LoopMounts {
     else mkdirSync(mounted, { recursive: true });
     if (!existsSync(image)) writeFileSync(image, "");
     truncateSync(image, mebibytes * 2 ** 20);
-    const made = spawnSync("mkfs.ext4", ["-q", "-F", image], { encoding: "utf8" });
+    // Otherwise the kernel goes on making it in the background, while it is used.
+    const made = spawnSync("mkfs.ext4", ["-q", "-F", "-E", "lazy_itable_init=0", image], { encoding: "utf8" });
     if (made.status !== 0) throw new Error(`mkfs.ext4: ${made.stderr}`);
     const mount = spawnSync("mount", ["-o", "loop", image, mounted], { encoding: "utf8" });
     if (mount.status !== 0) throw new Error(mount.stderr.trim());

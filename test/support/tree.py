@@ -4,6 +4,9 @@
     tree.py make FOLDER FILES [SEED [KIB]]  FILES files of 1 to KIB (64) KiB in folders, and everything else in proportion (as root)
     tree.py large FOLDER COUNT BYTES        COUNT files of BYTES each, half of them incompressible
     tree.py change FOLDER PERCENT [SEED]    what a workload does: PERCENT of the files, in nine ways; prints how many
+    tree.py alike FOLDER PAIRS              files in twos, equal in everything but their inodes
+    tree.py mutate FOLDER COUNT SEED        COUNT of everything that a workload can do to names, folders, links and contents, one after another
+    tree.py churn FOLDER SEED               the same without end, until it is killed
     tree.py touch FOLDER                    one change, so that everything before it is older
 
 What Node cannot make: names that are no UTF-8, nanoseconds, attributes, ACLs, device files. Python's standard library alone.
@@ -15,6 +18,7 @@ import socket
 import stat
 import struct
 import sys
+import time
 
 ODD = [b"new\nline", b"-rf", b"--delete", b" leading", b"trailing ", b"in\xffvalid\xfe", b"*", b"[ab]?", b"back\\slash", b"quote'\"`$(x)",
        b"tab\there", b"co:lon", b"#hash", b"+ plus", b"- minus", b"\x01control\x1b[2J", b".hidden", b"x" * 255, "häß".encode(), b"\\#012"]
@@ -175,6 +179,107 @@ def change(root, percent, seed):
     return len(chosen)
 
 
+def alike(root, pairs):
+    for i in range(pairs):
+        for name in (b"alike-%d-1", b"alike-%d-2"):
+            path = os.path.join(root, name % i)
+            with open(path, "wb") as file:
+                file.write(b"alike")
+            set_time(path, 1_500_000_000_000_000_001)
+
+
+def listed(root):
+    """All files and folders below, without lost+found."""
+    files, folders = [], [root]
+    for folder, below, names in os.walk(root):
+        if folder == root and b"lost+found" in below:
+            below.remove(b"lost+found")
+        folders += [os.path.join(folder, name) for name in below]
+        files += [os.path.join(folder, name) for name in names]
+    return sorted(files), sorted(folders)
+
+
+def rewrite(pick, path):
+    """Other content of the same size and time."""
+    st = os.lstat(path)
+    if stat.S_ISREG(st.st_mode) and st.st_size:
+        with open(path, "r+b") as file:
+            file.write(pick.randbytes(min(st.st_size, 1000)))
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+# Those that leave each name the kind of entry that it was, as workloads do.
+GENTLE = [0, 0, 1, 3, 4, 5, 5, 8, 9, 11, 13]
+
+
+def mutation(files, folders, pick, number, kind):
+    def name():
+        return os.path.join(pick.choice(folders), b"%s-%d" % (pick.choice([b"m", b"new\nline", b"in\xffvalid", b"-dash"]), number))
+
+    file = pick.choice(files) if files else None
+    folder = pick.choice(folders[1:]) if folders[1:] else None
+    if kind == 0 and file:
+        rewrite(pick, file)
+    elif kind == 1 and folder:  # moved, unchanged below
+        os.rename(folder, name())
+    elif kind == 2 and len(folders) > 2:  # two folders exchanged
+        one, two = pick.sample(folders[1:], 2)
+        if not one.startswith(two + b"/") and not two.startswith(one + b"/"):
+            os.rename(one, one + b".t")
+            os.rename(two, one)
+            os.rename(one + b".t", two)
+    elif kind == 3 and len(files) > 1:  # two files exchanged
+        one, two = pick.sample(files, 2)
+        os.rename(one, one + b".t")
+        os.rename(two, one)
+        os.rename(one + b".t", two)
+    elif kind == 4 and file:
+        os.link(file, name(), follow_symlinks=False)
+    elif kind == 5 and file and stat.S_ISREG(os.lstat(file).st_mode):  # a link broken as editors do: written anew, renamed over
+        path = file + b".t"
+        with open(path, "wb") as out:
+            out.write(pick.randbytes(os.lstat(file).st_size % 10000))
+        os.rename(path, file)
+    elif kind == 6 and file:
+        os.unlink(file)
+        os.mkdir(file)  # a folder takes a file's name
+    elif kind == 7 and folder:  # a file takes a folder's name
+        os.rename(folder, name())
+        with open(folder, "wb") as out:
+            out.write(b"file now")
+    elif kind == 8 and file:
+        os.unlink(file)
+    elif kind == 9:
+        path = name()
+        os.mkdir(path)
+        with open(os.path.join(path, b"in it"), "wb") as out:
+            out.write(pick.randbytes(3000))
+    elif kind == 10 and file and not os.path.islink(file):
+        os.chmod(file, pick.choice(MODES))
+    elif kind == 11 and file and stat.S_ISREG(os.lstat(file).st_mode):
+        os.setxattr(file, b"user.mutated", b"%d" % number)
+    elif kind == 12 and file:
+        os.lchown(file, pick.choice(OWNERS), pick.choice(OWNERS))
+    elif kind == 13 and file:
+        os.rename(file, name())
+
+
+def mutate(root, count, seed, kinds=range(14)):
+    pick = random.Random(seed)
+    number = 0
+    while count < 0 or number < count:
+        # Walking a large tree takes a while: what went away in between is no reason to stop.
+        if count > 0 or number % 100 == 0:
+            found = listed(root)
+        try:
+            mutation(*found, pick, number, pick.choice(kinds))
+        except OSError:
+            pass
+        number += 1
+        if count < 0:
+            time.sleep(0.002)
+
+
 def main():
     what, folder, *rest = sys.argv[1:]
     root = os.fsencode(folder)
@@ -185,6 +290,12 @@ def main():
         large(root, int(rest[0]), int(rest[1]))
     elif what == "change":
         print(change(root, int(rest[0]), int(rest[1]) if rest[1:] else 2))
+    elif what == "alike":
+        alike(root, int(rest[0]))
+    elif what == "mutate":
+        mutate(root, int(rest[0]), int(rest[1]))
+    elif what == "churn":
+        mutate(root, -1, int(rest[0]), GENTLE)
     elif what == "touch":
         path, st = next(plain_files(root))
         os.chmod(path, stat.S_IMODE(st.st_mode))
