@@ -30,7 +30,7 @@ const python = spawnSync("python3", ["-c", "import sys; print(sys.executable)"],
 const mounts = new LoopMounts(base, 6 << 10);
 const say = (line: string): void => void process.stderr.write(`bench migration: ${line}\n`);
 
-const own = { SOURCE_UID: "old", TARGET_UID: "new", VOLUME: "bench/volume", JOB: "bench", WORKERS: "8" };
+const own = { SOURCE_UID: "old", TARGET_UID: "new", VOLUME: "bench/volume", JOB: "bench", WORKERS: "16" };
 
 function run(command: readonly string[], environment: Readonly<Record<string, string>> = {}): string {
   const [program = "", ...args] = command;
