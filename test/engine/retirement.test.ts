@@ -192,7 +192,7 @@ describe("retiring old nodes by the real engine (Proxmox, Rancher and Kubernetes
     inTurn();
   });
 
-  it("a protected resource stops a destroy in its preview, before anything; with `--exclude-protected` it stays, and the others go", async () => {
+  it("a protected resource stops a destroy in its preview, before anything; without one it stays, the others go, and the way on is said", async () => {
     await checkout.must("state", "protect", "--yes", "--stack", stack, await urn(machine(1)));
     refused(
       await checkout.pulumi("destroy", "--yes", "--stack", stack),
@@ -201,6 +201,17 @@ describe("retiring old nodes by the real engine (Proxmox, Rancher and Kubernetes
     );
     gone();
     assert.deepEqual(written(), []);
+    // Without a preview the engine meets it only on its way.
+    refused(await checkout.pulumi(...destroy), /pulumi state unprotect/);
+    gone("rancheros-1", "rancheros-3");
+    inTurn();
+    await checkout.must("state", "unprotect", "--yes", "--stack", stack, await urn(machine(1)));
+    await checkout.must(...destroy);
+    gone(...old);
+  });
+
+  it("`--exclude-protected`: the protected one stays, and the others go", async () => {
+    await checkout.must("state", "protect", "--yes", "--stack", stack, await urn(machine(1)));
     await checkout.must(...destroy, "--exclude-protected");
     gone("rancheros-1", "rancheros-3");
     inTurn();

@@ -1063,6 +1063,7 @@ describe("the input of a retirement", () => {
     assert.deepEqual(retireOldNode.schema.parse({ ...recorded, later: 1 }), {
       ...recorded,
       hosts: [],
+      machines: "delete",
       snapshotHours: 24,
     });
     assert.deepEqual(retireOldNode.needs, ["proxmox", "rancher", "kubernetes"]);
