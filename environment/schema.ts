@@ -272,6 +272,11 @@ const retirement = z.strictObject({
    * schedules: every 12 hours on rke1, every 5 on rke2 and k3s.
    */
   snapshotHours: z.int().min(1).max(720).default(24),
+  /**
+   * What becomes of an old node's machine once the node has left. `delete`: it goes with its disks. `keep`: it is shut down, does not start with its host any
+   * more, and stays with its disks until `npm run retire -- <environment> --purge`.
+   */
+  machines: z.enum(["delete", "keep"]).default("delete"),
 });
 
 /** The storage that volumes leave. */

@@ -81,6 +81,8 @@ export interface ProxmoxApi {
   stopVm(host: string, vmId: number): Promise<void>;
   /** Deletes the machine and the disks its configuration names (`purge=1`, unreferenced disks kept), awaited. */
   deleteVm(host: string, vmId: number): Promise<void>;
+  /** From now on the machine does not start with its host; read back. Whether it runs now stays as it is. */
+  keepOff(host: string, vmId: number): Promise<void>;
   /** Starts the machine, awaited; running already is fine. */
   startVm(host: string, vmId: number): Promise<void>;
   /** Names of settings that are written and wait for a restart (`memory`, `cores` …), sorted. */

@@ -59,6 +59,7 @@ export const operations: Operations = {
 
   "record-old-node": async () => (await import("./rancheros/record-old-node.ts")).recordOldNode,
   "retire-old-node": async () => (await import("./rancheros/retire-old-node.ts")).retireOldNode,
+  "purge-old-node": async () => (await import("./rancheros/purge-old-node.ts")).purgeOldNode,
   leave: async () => (await import("./rancheros/leave.ts")).leave,
   "guard-retirement": async () => (await import("./rancheros/check-retirement.ts")).guardRetirement,
   "check-retirement": async () => (await import("./rancheros/check-retirement.ts")).checkRetirement,

@@ -19,6 +19,7 @@ export function retirements(
     ingressAddress: file.ingress.address,
     hosts: hostsOf(file),
     snapshotHours: file.retirement.snapshotHours,
+    machines: file.retirement.machines,
   }));
 }
 

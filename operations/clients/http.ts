@@ -33,7 +33,7 @@ export interface HttpRequest {
   readonly json?: unknown;
 }
 
-type Method = "GET" | "POST" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "DELETE";
 
 /** Milliseconds without an answer after which a connection counts as dead. */
 const timeout = 60_000;

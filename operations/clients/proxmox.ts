@@ -116,6 +116,13 @@ class RealProxmox implements ProxmoxApi {
     await this.finished(await this.call("DELETE", machine(host, vmId), { query }), taskSeconds);
   }
 
+  async keepOff(host: string, vmId: number): Promise<void> {
+    const path = `${machine(host, vmId)}/config`;
+    await this.call("PUT", path, { form: { onboot: "0" } });
+    if (Number(field(await this.call("GET", path), "onboot") ?? 0) !== 0)
+      throw new ProxmoxRefusal(500, `machine ${vmId} still starts with its host`);
+  }
+
   async startVm(host: string, vmId: number): Promise<void> {
     if (!(await this.isStopped(host, vmId))) return;
     await this.finished(await this.call("POST", `${machine(host, vmId)}/status/start`, { form: {} }), taskSeconds);
@@ -197,7 +204,11 @@ class RealProxmox implements ProxmoxApi {
     if (exit !== "OK" && !exit.startsWith("WARNINGS")) throw new ProxmoxRefusal(500, exit);
   }
 
-  private async call(method: "GET" | "POST" | "DELETE", path: string, content: HttpRequest = {}): Promise<unknown> {
+  private async call(
+    method: "GET" | "POST" | "PUT" | "DELETE",
+    path: string,
+    content: HttpRequest = {},
+  ): Promise<unknown> {
     const answer = await this.http.send(method, path, content);
     if (answer.status < 300) return field(answer.body, "data");
     const said = messageOf(answer);

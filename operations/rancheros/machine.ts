@@ -11,7 +11,11 @@ import type { RetirementInput } from "./retirement-input";
 const shutdownSeconds = 300;
 
 /** What stands against taking the machine away. `member`: its node is still in the cluster, and Rancher needs the machine running to remove it. */
-export function machineFindings(machine: Machine, recorded: Recorded, member: boolean): Finding[] {
+export function machineFindings(
+  machine: Machine,
+  recorded: Recorded & Partial<Pick<RetirementInput, "machines">>,
+  member: boolean,
+): Finding[] {
   const { node, vm } = recorded;
   if (machine.state === "hidden") return [machine.finding];
   if (machine.state === "gone") {
@@ -33,7 +37,7 @@ export function machineFindings(machine: Machine, recorded: Recorded, member: bo
         "correct the entry in the environment file and run `pulumi up`, which records it; if the node's own machine is gone, `pulumi state delete` its entry",
     });
   }
-  if (live.protection) {
+  if (live.protection && recorded.machines !== "keep") {
     findings.push({
       what: `${node}: machine ${vm.vmId} is protected in Proxmox`,
       remedy: `take the protection off (Options → Protection, or \`qm set ${vm.vmId} --protection 0\` on ${vm.host})`,
@@ -48,32 +52,27 @@ export function machineFindings(machine: Machine, recorded: Recorded, member: bo
   return findings;
 }
 
+/** What of a retirement's input tells the machine. */
+export type OldMachineRecord = Recorded & Pick<RetirementInput, "address">;
+
+/** Shuts the machine down, then deletes it or keeps it off with its disks, as recorded. */
+export async function endMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<void> {
+  if (recorded.machines === "delete") return destroyMachine(clients, held, recorded);
+  if (!(await switchedOff(clients, held, recorded))) return;
+  const { node, vm } = recorded;
+  // Last: what went before has proven it once more, and that it is off.
+  await clients.proxmox.keepOff(vm.host, vm.vmId);
+  clients.log(`${node}: machine ${vm.vmId} is off, and stays so with its disks until it is purged`);
+}
+
 /**
  * Shuts the machine down, deletes it with its disks and reads it back as gone. Who it is is read from Proxmox again right before each of the two,
  * because an id that somebody reused in the meantime would take their machine with it. Does nothing where it is gone already.
  */
-export async function destroyMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<void> {
+export async function destroyMachine(clients: Clients, held: Held, recorded: OldMachineRecord): Promise<void> {
   const { proxmox, log } = clients;
   const { node, vm } = recorded;
-  let live = await provenMachine(clients, held, recorded);
-  if (live && live.status !== "stopped") {
-    log(`${node}: shutting machine ${vm.vmId} down`);
-    if (!(await proxmox.shutdownVm(vm.host, vm.vmId, shutdownSeconds))) {
-      log(`${node}: it does not react, so it is stopped`);
-      // Five minutes have passed since it was proven.
-      live = await provenMachine(clients, held, recorded);
-      if (live) await proxmox.stopVm(vm.host, vm.vmId);
-    }
-    live = await provenMachine(clients, held, recorded);
-  }
-  if (!live) return;
-  if (live.status !== "stopped") {
-    throw new Refusal({
-      what: `${node}: machine ${vm.vmId} does not go off`,
-      why: "it runs after a shutdown and a stop; somebody or a high-availability rule starts it again",
-      next: `take it out of high availability and stop it: \`qm stop ${vm.vmId}\` on ${vm.host}`,
-    });
-  }
+  if (!(await switchedOff(clients, held, recorded))) return;
   log(`${node}: deleting machine ${vm.vmId}`);
   await proxmox.deleteVm(vm.host, vm.vmId);
   await waitFor(
@@ -87,8 +86,38 @@ export async function destroyMachine(clients: Clients, held: Held, recorded: Ret
   log(`${node}: machine ${vm.vmId} is gone`);
 }
 
+/** The machine once it is off, proven right before each step; undefined when it is gone. */
+async function switchedOff(clients: Clients, held: Held, recorded: OldMachineRecord): Promise<VmIdentity | undefined> {
+  const { proxmox, log } = clients;
+  const { node, vm } = recorded;
+  let live = await provenMachine(clients, held, recorded);
+  if (live && live.status !== "stopped") {
+    log(`${node}: shutting machine ${vm.vmId} down`);
+    if (!(await proxmox.shutdownVm(vm.host, vm.vmId, shutdownSeconds))) {
+      log(`${node}: it does not react, so it is stopped`);
+      // Five minutes have passed since it was proven.
+      live = await provenMachine(clients, held, recorded);
+      if (live) await proxmox.stopVm(vm.host, vm.vmId);
+    }
+    live = await provenMachine(clients, held, recorded);
+  }
+  if (!live) return undefined;
+  if (live.status !== "stopped") {
+    throw new Refusal({
+      what: `${node}: machine ${vm.vmId} does not go off`,
+      why: "it runs after a shutdown and a stop; somebody or a high-availability rule starts it again",
+      next: `take it out of high availability and stop it: \`qm stop ${vm.vmId}\` on ${vm.host}`,
+    });
+  }
+  return live;
+}
+
 /** The machine, proven to be the one recorded and nobody's node any more, while the lock is ours; undefined when it is gone. */
-async function provenMachine(clients: Clients, held: Held, recorded: RetirementInput): Promise<VmIdentity | undefined> {
+async function provenMachine(
+  clients: Clients,
+  held: Held,
+  recorded: OldMachineRecord,
+): Promise<VmIdentity | undefined> {
   await held.check();
   const { node, vm, address } = recorded;
   const users = (await clients.kubernetes.list(nodes)).filter(

@@ -3,7 +3,7 @@ import { refuseFindings, type Finding } from "../cluster/finding";
 import { leaveCluster, pastReturn } from "../cluster/leave-cluster";
 import { clearFailure, isHeld, withLease, type Held } from "../cluster/lease";
 import { defineOperation } from "../operation";
-import { destroyMachine } from "./machine";
+import { endMachine } from "./machine";
 import { explained, isGone, preflight, refuseUnreachable } from "./preflight";
 import { retirementInput, type RetirementInput } from "./retirement-input";
 
@@ -43,7 +43,7 @@ async function retireUnderLock(input: RetirementInput, clients: Clients, held: H
   const commands = { goOn: `\`pulumi destroy -s ${stack}\``, goBack: `\`pulumi up -s ${stack}\`` };
   await leaveCluster(clients, held, snapshot, input, commands);
   try {
-    await destroyMachine(clients, held, input);
+    await endMachine(clients, held, input);
   } catch (error) {
     throw pastReturn(`${node}: has left the cluster, and its machine is still there`, error, commands);
   }

@@ -29,6 +29,8 @@ export const retirementInput = z.object({
   hosts: z.array(z.object({ what: z.string(), host: z.string() })).default([]),
   /** How old the newest snapshot of etcd may be, in hours. */
   snapshotHours: z.number().positive().default(defaultSnapshotHours),
+  /** Whether its machine goes with it, or stays off with its disks until it is purged. */
+  machines: z.enum(["delete", "keep"]).default("delete"),
 });
 
 export type RetirementInput = z.infer<typeof retirementInput>;

@@ -50,6 +50,10 @@ export class PretendProxmox implements ProxmoxApi {
     delete this.home.guests[vmId];
   }
 
+  async keepOff(host: string, vmId: number): Promise<void> {
+    this.must(host, vmId).onboot = false;
+  }
+
   async startVm(host: string, vmId: number): Promise<void> {
     const vm = this.must(host, vmId);
     if (vm.status === "running") return;

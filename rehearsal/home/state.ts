@@ -57,6 +57,8 @@ export interface Vm {
   disks: number[];
   /** GiB. */
   memory: number;
+  /** Starts with its host. Absent: whatever `config` says. */
+  onboot?: boolean;
   /** SMBIOS UUID. */
   uuid: string;
   /** Every setting as Proxmox keeps it in the machine's file, for the simulator of its API, which keeps what is above in step. Absent: derived from it. */

@@ -37,7 +37,10 @@ const resources: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const customResources: typeof resources = {
   "helm.cattle.io/v1": { HelmChart: "helmcharts", HelmChartConfig: "helmchartconfigs" },
   "longhorn.io/v1beta2": { Node: "nodes", Volume: "volumes", Replica: "replicas", Setting: "settings" },
-  "metallb.io/v1beta1": { IPAddressPool: "ipaddresspools", L2Advertisement: "l2advertisements" },
+  "metallb.io/v1beta1": {
+    ...{ IPAddressPool: "ipaddresspools", L2Advertisement: "l2advertisements" },
+    ...{ ServiceL2Status: "servicel2statuses" },
+  },
 };
 
 const patchTypes: readonly unknown[] = ["application/merge-patch+json", "application/json-patch+json"];

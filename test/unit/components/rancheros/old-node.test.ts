@@ -115,6 +115,7 @@ describe("OldNode (mock runtime: does not prove how the engine runs a Command)",
     ["ingressAddress", { ingressAddress: "192.168.40.6" }, true],
     ["hosts", { hosts: [] }, true],
     ["snapshotHours", { snapshotHours: 48 }, true],
+    ["machines", { machines: "keep" }, true],
   ];
   it("every field of its input is among those that are changed below", () =>
     assert.deepEqual(
@@ -196,6 +197,7 @@ describe("retirements", () => {
         ingressAddress: "172.20.20.2",
         hosts,
         snapshotHours: 24,
+        machines: "delete" as const,
       },
       {
         node: "lab-k3os-2",
@@ -212,6 +214,7 @@ describe("retirements", () => {
         ingressAddress: "172.20.20.2",
         hosts,
         snapshotHours: 24,
+        machines: "delete" as const,
       },
     ]);
   });

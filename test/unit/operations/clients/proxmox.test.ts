@@ -133,6 +133,16 @@ describe("operations/clients/proxmox, against an HTTPS server with a private CA 
     );
   });
 
+  it("keeps a machine from starting with its host, and reads that back", async () => {
+    const path = "/nodes/pve/qemu/201/config";
+    answers({ [`PUT ${path}`]: data(null), [`GET ${path}`]: data({ onboot: 0 }) });
+    await proxmox.keepOff("pve", 201);
+    const put = server.seen.find(({ method }) => method === "PUT");
+    assert.deepEqual([put?.path, put?.body], [`/api2/json${path}`, "onboot=0"]);
+    answers({ [`PUT ${path}`]: data(null), [`GET ${path}`]: data({ onboot: 1 }) });
+    await assert.rejects(proxmox.keepOff("pve", 201), /machine 201 still starts with its host/);
+  });
+
   it("reads a datastore: content types, room, thin or thick; unknown ones are undefined, other errors are thrown", async () => {
     const missing = { status: 500, body: { message: "storage 'nowhere' does not exist\n" } };
     answers({

@@ -46,6 +46,33 @@ function stranger(home: HomeState): object {
 }
 
 describe("retiring an old node on the pretend home (does not prove what real systems do: see the README)", () => {
+  it("with `machines: keep` its machine is off, does not start with its host and stays, protected or not; again is nothing more to do", async () => {
+    const migrated = await migratedHome();
+    const { home, clients } = migrated;
+    const vm = vmOf(home, "rancheros-1");
+    vm.protection = true;
+    const input = { ...inputOf(migrated), machines: "keep" as const };
+    for (let time = 0; time < 2; time += 1) {
+      await retireOldNode.run(input, clients);
+      assert.deepEqual([vm.status, vm.onboot, home.proxmox.vms.includes(vm)], ["stopped", false, true]);
+      assert.deepEqual(standing(home).nodes, [...debian, "rancheros-2", "rancheros-3"]);
+    }
+  });
+
+  it("with `machines: keep` a machine that became somebody else's meanwhile is left running", async () => {
+    const migrated = await migratedHome();
+    const { home, clients } = migrated;
+    const vm = vmOf(home, "rancheros-1");
+    const remove = clients.rancher.removeNode.bind(clients.rancher);
+    clients.rancher.removeNode = async (id) => {
+      await remove(id);
+      vm.name = "somebody-elses";
+    };
+    const parts = await refusalOf(retireOldNode.run({ ...inputOf(migrated), machines: "keep" }, clients));
+    assert.match(parts.why, /its name is somebody-elses/);
+    assert.deepEqual([vm.status, vm.onboot], ["running", undefined]);
+  });
+
   it("takes one node out of everything, in order, and touches nothing else", async () => {
     const migrated = await migratedHome();
     const { home, clients, log } = migrated;
@@ -1027,10 +1054,16 @@ describe("the input of a retirement", () => {
       oldStorageClass: "nfs-client",
       volumes: [],
     };
-    assert.deepEqual(retireOldNode.schema.parse(recorded), { ...recorded, hosts: [], snapshotHours: 24 });
+    assert.deepEqual(retireOldNode.schema.parse(recorded), {
+      ...recorded,
+      hosts: [],
+      machines: "delete",
+      snapshotHours: 24,
+    });
     assert.deepEqual(retireOldNode.schema.parse({ ...recorded, later: 1 }), {
       ...recorded,
       hosts: [],
+      machines: "delete",
       snapshotHours: 24,
     });
     assert.deepEqual(retireOldNode.needs, ["proxmox", "rancher", "kubernetes"]);
