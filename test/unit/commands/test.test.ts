@@ -196,10 +196,10 @@ describe("npm test (on made-up tiers: mocha runs for real, in processes of its o
 });
 
 describe("the tiers of this checkout", () => {
-  it("are the offline, the cluster, the engine and the machine tier, and each npm script names one that there is", () => {
+  it("are the offline, the cluster, the engine, the files and the machine tier, and each npm script names one that there is", () => {
     assert.deepEqual(
       tiers.map(({ name }) => name),
-      ["offline", "cluster", "engine", "machine"],
+      ["offline", "cluster", "engine", "files", "machine"],
     );
     const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
       scripts: Record<string, string>;
