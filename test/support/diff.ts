@@ -15,7 +15,12 @@ export type Edit = readonly [path: readonly (string | number)[], value: unknown]
 
 /** The committed home environment with edits, as text. */
 export function edited(edits: readonly Edit[], name: "home" | "lab" = "home"): string {
-  const document: Document = parseDocument(readFileSync(join(root, `Pulumi.${name}.yaml`), "utf8"));
+  return editedText(readFileSync(join(root, `Pulumi.${name}.yaml`), "utf8"), edits);
+}
+
+/** The same of any text. */
+export function editedText(text: string, edits: readonly Edit[]): string {
+  const document: Document = parseDocument(text);
   for (const [[section, ...rest], value] of edits) {
     const path = ["config", `home-cluster:${String(section)}`, ...rest];
     if (value === undefined) document.deleteIn(path);
@@ -49,7 +54,8 @@ export async function compareHome(edits: readonly Edit[], secretTexts: SecretTex
   });
 }
 
-async function recordText<T>(text: string, use: (folder: string) => Promise<T>): Promise<T> {
+/** Puts an environment file called home into a folder of its own, for as long as that is used. */
+export async function recordText<T>(text: string, use: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "home-cluster-sides-"));
   try {
     writeFileSync(join(folder, "Pulumi.home.yaml"), text);
