@@ -168,7 +168,10 @@ export async function forgetInLonghorn({ kubernetes, clock, log }: Clients, name
           await kubernetes.remove(longhornReplicas, metadata?.name ?? "", longhornNamespace);
         }
       }
-      if ((await read())?.spec?.allowScheduling !== false) {
+      // Longhorn's finalizer may have let go of it since the last look.
+      const node = await read();
+      if (!node) return true;
+      if (node.spec?.allowScheduling !== false) {
         await kubernetes.patch(longhornNodes, name, { spec: { allowScheduling: false } }, longhornNamespace);
       }
       await kubernetes.remove(longhornNodes, name, longhornNamespace);
