@@ -158,7 +158,8 @@ describe("retiring old nodes on the real API server (kwok's nodes run nothing; R
       {
         title: "Rancher itself, which has to take the node out",
         breaks: async () => {
-          const server = pod("rancher-6c5d", { containers: [{ name: "rancher", image: "rancher/rancher:v2.11.3" }] });
+          const containers = [{ name: "rancher", image: "rancher/rancher:v2.11.3" }];
+          const server = pod("rancher-6c5d", { containers }, false);
           await lab.add({ ...server, metadata: { ...server.metadata, namespace: ranchersNamespace } });
         },
         says: /rancheros-1: Rancher itself runs on it \(pod cattle-system\/rancher-6c5d\) and on no node that stays.*kubectl cordon rancheros-1 rancheros-2/s,
