@@ -93,6 +93,7 @@ export async function evictLonghorn({ kubernetes, clock, log }: Clients, name: s
       what: `${name}: Longhorn's replicas and backing images moving elsewhere`,
       timeoutSeconds: evictionSeconds,
       everySeconds: 15,
+      firstSeconds: 1,
       next: "see in Longhorn's UI why they do not move (space, anti-affinity, a volume that is not healthy)",
     },
     async () => {
