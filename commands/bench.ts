@@ -1,9 +1,10 @@
 import { migration } from "../test/bench/migration";
 import { nodes } from "../test/bench/nodes";
+import { retire } from "../test/bench/retire";
 import { scale } from "../test/bench/scale";
 import { services } from "../test/bench/services";
 
-const benches: Readonly<Record<string, () => Promise<boolean>>> = { migration, nodes, scale, services };
+const benches: Readonly<Record<string, () => Promise<boolean>>> = { migration, nodes, retire, scale, services };
 
 /** `npm run bench -- <name>`: exit 1 above the bench's bars, 2 for a name that is none. */
 export async function main(args: string[]): Promise<number> {

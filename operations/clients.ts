@@ -161,10 +161,14 @@ export interface KubernetesApi {
   version(): Promise<string>;
   /** undefined when there is no such object, or no such kind in this cluster. */
   read<T extends StoredObject>(kind: Kind<T>, name: string, namespace?: string): Promise<T | undefined>;
-  /** All objects of the kind, in one namespace or in all; empty when the cluster has no such kind. */
+  /** All objects of the kind, in one namespace or in all; empty when the cluster has no such kind. `onNode`: of pods, those that were put on this node. */
   list<T extends StoredObject>(
     kind: Kind<T>,
-    options?: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> },
+    options?: {
+      readonly namespace?: string;
+      readonly labels?: Readonly<Record<string, string>>;
+      readonly onNode?: string;
+    },
   ): Promise<readonly T[]>;
   /** Throws ApiRefusal: `reason` AlreadyExists, or what a webhook or the server said. `dryRun` persists nothing. */
   create<T extends StoredObject>(object: T, options?: { readonly dryRun?: boolean }): Promise<T>;

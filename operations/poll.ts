@@ -7,6 +7,11 @@ export interface Wait {
   readonly timeoutSeconds: number;
   /** Seconds between two looks. Default 5. */
   readonly everySeconds?: number;
+  /**
+   * Seconds between the first looks, where what is waited for may come about soon; later ones come a twentieth of the time so far apart, at most `everySeconds`: so
+   * waiting for the next look adds a twentieth.
+   */
+  readonly firstSeconds?: number;
   /** The one next command when the time is up. */
   readonly next: string;
 }
@@ -16,7 +21,10 @@ export interface Wait {
  * refusal, so that a timeout names its cause. Ours and not a retry library's, because those sleep on the real clock.
  */
 export async function waitFor<T>(clock: Clock, wait: Wait, probe: () => Promise<T | undefined>): Promise<T> {
-  const deadline = clock.now() + wait.timeoutSeconds * 1000;
+  const start = clock.now();
+  const deadline = start + wait.timeoutSeconds * 1000;
+  const every = (wait.everySeconds ?? 5) * 1000;
+  const first = (wait.firstSeconds ?? Infinity) * 1000;
   let reason = "it never came about";
   for (;;) {
     try {
@@ -33,7 +41,7 @@ export async function waitFor<T>(clock: Clock, wait: Wait, probe: () => Promise<
         next: wait.next,
       });
     }
-    await clock.sleep((wait.everySeconds ?? 5) * 1000);
+    await clock.sleep(Math.min(every, Math.max(first, (clock.now() - start) / 20)));
   }
 }
 

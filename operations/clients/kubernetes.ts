@@ -44,15 +44,23 @@ class RealKubernetes implements KubernetesApi {
 
   async list<T extends StoredObject>(
     kind: Kind<T>,
-    options: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly namespace?: string;
+      readonly labels?: Readonly<Record<string, string>>;
+      readonly onNode?: string;
+    } = {},
   ): Promise<readonly T[]> {
     const path = await this.api.path(kind, { namespace: options.namespace, all: true });
     if (path === undefined) return [];
     const labelSelector = Object.entries(options.labels ?? {})
       .map(([key, value]) => `${key}=${value}`)
       .join(",");
+    const query = {
+      ...(labelSelector !== "" && { labelSelector }),
+      ...(options.onNode !== undefined && { fieldSelector: `spec.nodeName=${options.onNode}` }),
+    };
     const { items = [] } = await this.api.send<{ items?: T[] }>(HttpMethod.GET, path, {
-      ...(labelSelector !== "" && { query: { labelSelector } }),
+      ...(Object.keys(query).length > 0 && { query }),
     });
     // The server leaves both out of the items of a list of its own kinds; what is written back needs them.
     return items.map((item) => ({ ...item, apiVersion: kind.apiVersion, kind: kind.kind }));

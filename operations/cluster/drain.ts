@@ -21,10 +21,11 @@ export async function drain({ kubernetes, clock, log }: Clients, node: string): 
     {
       what: `${node}: drain`,
       timeoutSeconds: drainSeconds,
+      firstSeconds: 1,
       next: `give those pods room to move (\`kubectl get poddisruptionbudgets -A\`, \`kubectl get pods -A --field-selector spec.nodeName=${node}\`)`,
     },
     async () => {
-      const remaining = evictable(await kubernetes.list(pods), node);
+      const remaining = evictable(await kubernetes.list(pods, { onNode: node }), node);
       if (remaining.length !== left) log(`${node}: ${remaining.length} pods to move`);
       left = remaining.length;
       if (left === 0) return true;

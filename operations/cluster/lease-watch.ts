@@ -9,7 +9,7 @@ export const failureAnnotation = "home-cluster/leave";
 export const durationSeconds = 60;
 /** How long a new leave waits for the failed node's own leave, which the engine starts beside it, to take the Lease. */
 const graceSeconds = 60;
-/** Longer than this between two looks, and the cluster did not answer in between. Looks come every 5 s. */
+/** Longer than this between two looks, and the cluster did not answer in between. Looks come every 2 s. */
 const gapSeconds = 20;
 
 /** What a waiting holder has seen of the Lease so far. */

@@ -17,6 +17,8 @@ export const leaseNamespace = "kube-system";
 const renewSeconds = 15;
 /** A holder that lives has deadlines of its own for every step; the sum for two other nodes with full Longhorn disks stays below this. */
 const waitSeconds = 6 * 3600;
+/** Between two looks of somebody who waits: a node that leaves hands over to the next one, which is this long idle. */
+const lookSeconds = 2;
 /** How long the API may fall silent while we wait, as it does when a control plane node leaves. */
 const silenceSeconds = 600;
 
@@ -123,6 +125,7 @@ async function whenFree(
     {
       what: `${holder}: the lock (Lease ${leaseNamespace}/${leaseName})`,
       timeoutSeconds: waitSeconds,
+      everySeconds: lookSeconds,
       next: `see what its holder does, \`kubectl -n ${leaseNamespace} get lease ${leaseName} -o yaml\`, then run the same command again`,
     },
     async () => {

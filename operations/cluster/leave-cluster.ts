@@ -16,6 +16,7 @@ import {
   recallEviction,
 } from "./longhorn-eviction";
 import { placementFindings } from "./placement";
+import { rancherFindings } from "./rancher-pods";
 import {
   awaitRemoval,
   membershipFindings,
@@ -61,6 +62,7 @@ export function leaveFindings(snapshot: Snapshot, leaver: Leaver, options: Leave
     ),
     ...etcdFindings(snapshot, [leaver]),
     ...snapshotFindings(snapshot, leaver, options),
+    ...rancherFindings(snapshot, name, options.leaving),
     ...placementFindings(snapshot, name, options.leaving),
     ...capacityFindings(snapshot, [name], options.leaving),
     ...(options.longhorn === "empty" ? emptinessFindings(snapshot, name) : evictionFindings(snapshot, name)),

@@ -93,6 +93,7 @@ export async function evictLonghorn({ kubernetes, clock, log }: Clients, name: s
       what: `${name}: Longhorn's replicas and backing images moving elsewhere`,
       timeoutSeconds: evictionSeconds,
       everySeconds: 15,
+      firstSeconds: 1,
       next: "see in Longhorn's UI why they do not move (space, anti-affinity, a volume that is not healthy)",
     },
     async () => {
@@ -168,7 +169,10 @@ export async function forgetInLonghorn({ kubernetes, clock, log }: Clients, name
           await kubernetes.remove(longhornReplicas, metadata?.name ?? "", longhornNamespace);
         }
       }
-      if ((await read())?.spec?.allowScheduling !== false) {
+      // Longhorn's finalizer may have let go of it since the last look.
+      const node = await read();
+      if (!node) return true;
+      if (node.spec?.allowScheduling !== false) {
         await kubernetes.patch(longhornNodes, name, { spec: { allowScheduling: false } }, longhornNamespace);
       }
       await kubernetes.remove(longhornNodes, name, longhornNamespace);

@@ -125,6 +125,7 @@ export async function awaitRemoval(
       what: `${name}: removal by Rancher`,
       timeoutSeconds: removalSeconds,
       everySeconds: 10,
+      firstSeconds: 1,
       next: lost
         ? `see what Rancher says on the page of ${name}; where it never ends, docs/decisions/machine-identity.md has what is left to do by hand`
         : `see what Rancher says on the page of ${name}; its machine must stay on until it is gone there`,
@@ -141,6 +142,7 @@ export async function awaitRemoval(
       what: `${name}: Kubernetes node gone`,
       timeoutSeconds: afterwardsSeconds,
       everySeconds: 10,
+      firstSeconds: 1,
       next: `see who still keeps it: \`kubectl get node ${name} -o yaml\``,
     },
     patiently(async () => {
@@ -157,6 +159,7 @@ export async function awaitRemoval(
       what: `${name}: the other etcd members Ready after its removal`,
       timeoutSeconds: afterwardsSeconds,
       everySeconds: 10,
+      firstSeconds: 1,
       next: "see what they say: `kubectl get nodes -o wide`",
     },
     patiently(async () => {

@@ -12,6 +12,8 @@ import type {
 
 type Labels = Readonly<Record<string, string>>;
 
+const cordonTaint = "node.kubernetes.io/unschedulable";
+
 /** Whether a label selector selects the labels. An absent selector selects nothing, an empty one everything (policy/v1). */
 export function selects(selector: V1LabelSelector | undefined, labels: Labels | undefined): boolean {
   if (!selector) return false;
@@ -57,10 +59,13 @@ function meets(labels: Labels, { key, operator, values = [] }: V1NodeSelectorReq
   }
 }
 
-/** Whether the pod may run beside the node's taints. */
+/**
+ * Whether the pod may run beside the node's taints. That of a cordon is no such: the node controller writes and removes it some time after
+ * `spec.unschedulable`, which says it first (`takesPods`).
+ */
 export function tolerates(tolerations: readonly V1Toleration[] | undefined, node: V1Node): boolean {
   return (node.spec?.taints ?? [])
-    .filter((taint) => taint.effect !== "PreferNoSchedule")
+    .filter(({ key, effect }) => effect !== "PreferNoSchedule" && key !== cordonTaint)
     .every((taint) => (tolerations ?? []).some((toleration) => covers(toleration, taint)));
 }
 

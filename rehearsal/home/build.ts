@@ -1,4 +1,5 @@
 import type {
+  V1DaemonSet,
   V1PersistentVolume,
   V1PersistentVolumeClaim,
   V1Pod,
@@ -12,13 +13,15 @@ import { leastPrivileges } from "../../operations/nodes/privileges";
 import { nodeObject } from "./guest";
 import { machineId } from "./rancher";
 import type { HomeState } from "./state";
+import { running } from "./workloads";
 
 /** The moment at which every rehearsal starts. */
 const start = Date.UTC(2026, 0, 1);
 
 /**
  * The home as it is before the first `up`: the old nodes running, joined and Ready; the ingress controller on them; every volume on the old storage class and
- * mounted by a running workload. Nodes already `retired` are not there. `stranger` is a machine that belongs to someone else.
+ * mounted by a running workload. Nodes already `retired` are not there; where none is left, everything waits for the first node that joins. `stranger` is a machine
+ * that belongs to someone else.
  */
 export function buildHome(environment: Environment): HomeState {
   const old = environment.oldNodes.filter((node) => !node.retired);
@@ -214,17 +217,11 @@ function packagedChart(environment: Environment): StoredObject[] {
 function ingressController(environment: Environment): StoredObject[] {
   const { namespace, labels } = ingressPodLabels(environment);
   const service = environment.ingress.service;
-  const pods = environment.oldNodes
+  const podLabels = service?.selector === "workload" ? { ...labels, [`workloadID_${service.name}`]: "true" } : labels;
+  const pods: StoredObject[] = environment.oldNodes
     .filter((node) => !node.retired && node.roles.includes("worker"))
-    .map((node) =>
-      pod(
-        `ingress-controller-${node.name}`,
-        namespace,
-        node.name,
-        service?.selector === "workload" ? { ...labels, [`workloadID_${service.name}`]: "true" } : labels,
-        "DaemonSet",
-      ),
-    );
+    .map((node) => pod(`ingress-controller-${node.name}`, namespace, node.name, podLabels, "DaemonSet"));
+  if (pods.length === 0) pods.push(daemonSet("ingress-controller", namespace, podLabels));
   if (!service?.existing) return [...pods, ...packagedChart(environment)];
   const existing: V1Service = {
     apiVersion: "v1",
@@ -311,6 +308,18 @@ function volumeObjects(environment: Environment, volume: VolumeSpec, node: strin
   return [claim, bound, user];
 }
 
+/** What a cluster without a node has in the place of its pods. */
+function daemonSet(name: string, namespace: string, labels: Record<string, string>): V1DaemonSet {
+  const template = { metadata: { labels }, spec: { containers: [{ name: "main", image: "invalid" }] } };
+  return {
+    apiVersion: "apps/v1",
+    kind: "DaemonSet",
+    metadata: { name, namespace },
+    spec: { selector: { matchLabels: labels }, template },
+  };
+}
+
+/** Runs, or waits for a node where it has none. */
 function pod(
   name: string,
   namespace: string,
@@ -330,6 +339,6 @@ function pod(
       ],
     },
     spec: { nodeName, containers: [{ name: "main", image: "invalid" }] },
-    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+    status: nodeName === undefined ? { phase: "Pending" } : running(),
   };
 }

@@ -9,6 +9,7 @@ import {
 } from "../../operations/clients";
 import {
   claims,
+  daemonSets,
   disruptionBudgets,
   longhornNodes,
   longhornReplicas,
@@ -24,7 +25,7 @@ import { moveReplicas } from "./longhorn";
 import { endpointSlicesOf } from "./endpoints";
 import { applyJsonPatch } from "./json-patch";
 import type { HomeState } from "./state";
-import { isStatefulSet, reconcileStatefulSet } from "./workloads";
+import { isStatefulSet, reconcileStatefulSet, running } from "./workloads";
 
 /** The pretend cluster's API server: one store for every kind, with the answers that operations rely on. */
 export class PretendKubernetes implements KubernetesApi {
@@ -44,13 +45,14 @@ export class PretendKubernetes implements KubernetesApi {
 
   async list<T extends StoredObject>(
     kind: Kind<T>,
-    options: { namespace?: string; labels?: Readonly<Record<string, string>> } = {},
+    options: { namespace?: string; labels?: Readonly<Record<string, string>>; onNode?: string } = {},
   ): Promise<readonly T[]> {
     const { objects } = this.home.kubernetes;
     const matching = (kind.kind === "EndpointSlice" ? endpointSlicesOf(objects) : objects).filter(
       (object) =>
         sameKind(object, kind) &&
         (options.namespace === undefined || object.metadata?.namespace === options.namespace) &&
+        (options.onNode === undefined || (object as V1Pod).spec?.nodeName === options.onNode) &&
         hasLabels(object, options.labels ?? {}),
     );
     return structuredClone(matching) as T[];
@@ -74,8 +76,39 @@ export class PretendKubernetes implements KubernetesApi {
     if (options.dryRun) return structuredClone(stored);
     this.home.kubernetes.objects.push(stored);
     this.settle(stored);
-    if (sameKind(stored, nodes)) void this.clock.sleep(20_000).then(() => this.daemonPods(name));
+    if (sameKind(stored, nodes)) void this.clock.sleep(20_000).then(() => this.firstPods(name));
     return structuredClone(stored);
+  }
+
+  /** What a new node gets: its DaemonSets' pods, and as a worker whatever waited for one. */
+  private async firstPods(node: string): Promise<void> {
+    await this.daemonPods(node);
+    const labels = this.find(nodes, node)?.metadata?.labels ?? {};
+    if (!("node-role.kubernetes.io/worker" in labels)) return;
+    for (const set of await this.list(daemonSets)) {
+      const { name, namespace } = set.metadata ?? {};
+      const ownerReferences = [
+        { apiVersion: "apps/v1", kind: "DaemonSet", name: name ?? "", uid: set.metadata?.uid ?? "" },
+      ];
+      const metadata = {
+        name: `${name}-${node}`,
+        namespace,
+        labels: set.spec?.template.metadata?.labels,
+        ownerReferences,
+      };
+      if (this.find(pods, metadata.name, namespace)) continue;
+      const spec = { containers: [], ...set.spec?.template.spec, nodeName: node };
+      await this.create<V1Pod>({ ...pods, metadata, spec, status: running() });
+    }
+    for (const { metadata, spec, status } of await this.list(pods)) {
+      if (spec === undefined || spec.nodeName !== undefined || status?.phase !== "Pending") continue;
+      await this.patch(
+        pods,
+        metadata?.name ?? "",
+        { spec: { nodeName: node }, status: running() },
+        metadata?.namespace,
+      );
+    }
   }
 
   /** A new node gets a pod of every DaemonSet that runs on another one. */

@@ -53,8 +53,7 @@ async function start(api: KubernetesApi, set: V1StatefulSet, name: string): Prom
       ownerReferences: [{ ...statefulSets, name: owner, uid, controller: true }],
     },
     spec: { containers: [], ...template?.spec, ...(node !== undefined && { nodeName: node }) },
-    status:
-      node === undefined ? { phase: "Pending" } : { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+    status: node === undefined ? { phase: "Pending" } : running(),
   };
   await api.create(pod);
 }
@@ -71,4 +70,9 @@ async function nodeFor(api: KubernetesApi, namespace: string, names: readonly st
 
 export function isStatefulSet(object: StoredObject | Kind): boolean {
   return object.kind === statefulSets.kind && object.apiVersion === statefulSets.apiVersion;
+}
+
+/** The status of a pod whose containers run. */
+export function running(): NonNullable<V1Pod["status"]> {
+  return { phase: "Running", conditions: [{ type: "Ready", status: "True" }] };
 }

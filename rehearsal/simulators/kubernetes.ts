@@ -131,10 +131,15 @@ export class KubernetesApiSimulator {
   private async list(kind: Kind, namespace: string | undefined, query: URLSearchParams): Promise<object> {
     const selector = (query.get("labelSelector") ?? "").split(",").filter((part) => part !== "");
     const unfit = selector.find((part) => !/^[^=!() ]+=[^=!() ]*$/.test(part));
-    if (unfit !== undefined || query.has("fieldSelector"))
+    const field = query.get("fieldSelector");
+    const onNode = /^spec\.nodeName=([^=!,]+)$/.exec(field ?? "")?.[1];
+    if (unfit !== undefined || (field !== null && (onNode === undefined || kind.kind !== "Pod")))
       throw new ApiRefusal(400, "BadRequest", `the simulator knows no selector but key=value: ${query.toString()}`);
     const labels = Object.fromEntries(selector.map((part) => part.split("=") as [string, string]));
-    const found = await this.kubernetes.list(kind, { ...(namespace !== undefined && { namespace }), labels });
+    const found = await this.kubernetes.list(kind, {
+      ...(namespace !== undefined && { namespace }),
+      ...{ labels, ...(onNode !== undefined && { onNode }) },
+    });
     return {
       kind: `${kind.kind}List`,
       apiVersion: kind.apiVersion,

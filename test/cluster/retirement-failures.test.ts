@@ -5,48 +5,12 @@ import { retireOldNode } from "../../operations/rancheros/retire-old-node";
 import type { Refusal } from "../../operations/refusal";
 import { refusalOf } from "../support/migrated-home";
 import { ControlPlane } from "./lab/control-plane";
+import { dying } from "./lab/dying";
 import { setNodeReady } from "./lab/nodes";
-import { apps, changes, RetirementLab, type Hooks, type Standing } from "./lab/retirement";
+import { apps, RetirementLab, without, type Hooks, type Standing } from "./lab/retirement";
 
 const goOn = "to go on: `pulumi destroy -s home-rancheros`";
 const goBack = "to go back: `pulumi up -s home-rancheros`";
-
-/** Everything stands, except for these. */
-function without(before: Standing, ...gone: readonly string[]): Standing {
-  const left = (names: readonly string[]): readonly string[] => names.filter((name) => !gone.includes(name));
-  const { machines, rancher, etcd, nodes, cordoned } = before;
-  return {
-    machines: left(machines),
-    rancher: left(rancher),
-    etcd: left(etcd),
-    nodes: left(nodes),
-    cordoned: left(cordoned),
-  };
-}
-
-class Killed extends Error {}
-
-/** A process that dies once it has the lock (0), or has changed something for the n-th time; nothing that it sends afterwards arrives. */
-function dying(n: number): Hooks & { readonly last: () => string | undefined } {
-  let [count, last]: [number, string | undefined] = [0, undefined];
-  const die = (at: string): never => {
-    last = at;
-    throw new Killed(at);
-  };
-  return {
-    log: (line) => void (n === 0 && line.includes("holds the lock") && die("the lock")),
-    before: () => {
-      if (last !== undefined) throw new Killed(last);
-    },
-    after: (call) => {
-      // How often the Lease is renewed in between is a matter of time.
-      if (!changes(call) || call.includes("Lease")) return;
-      count += 1;
-      if (count === n) die(call);
-    },
-    last: () => last,
-  };
-}
 
 describe("a retirement that fails on the real API server (kwok's nodes run nothing; Rancher and Proxmox are simulated)", () => {
   let plane: ControlPlane;

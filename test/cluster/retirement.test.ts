@@ -8,21 +8,18 @@ import { refusalOf } from "../support/migrated-home";
 import { ControlPlane } from "./lab/control-plane";
 import { setNodeReady } from "./lab/nodes";
 import { until } from "./lab/processes";
-import { apps, createLonghornNode, deployment, RetirementLab, type Hooks, type Standing } from "./lab/retirement";
+import {
+  apps,
+  createLonghornNode,
+  deployment,
+  ranchersNamespace,
+  RetirementLab,
+  without,
+  type Hooks,
+  type Standing,
+} from "./lab/retirement";
 
 const debian = ["debian-1", "debian-2", "debian-3"];
-/** Everything stands, except for these. */
-function without(before: Standing, ...gone: readonly string[]): Standing {
-  const left = (names: readonly string[]): readonly string[] => names.filter((name) => !gone.includes(name));
-  const { machines, rancher, etcd, nodes, cordoned } = before;
-  return {
-    machines: left(machines),
-    rancher: left(rancher),
-    etcd: left(etcd),
-    nodes: left(nodes),
-    cordoned: left(cordoned),
-  };
-}
 
 describe("retiring old nodes on the real API server (kwok's nodes run nothing; Rancher and Proxmox are simulated)", () => {
   let plane: ControlPlane;
@@ -144,6 +141,28 @@ describe("retiring old nodes on the real API server (kwok's nodes run nothing; R
         title: "a replica of Longhorn's on it",
         breaks: () => longhornOn("rancheros-1"),
         says: /rancheros-1: Longhorn keeps data on it \(pvc-1-r\)/,
+        mends: () => lab.api.remove(kinds.longhornNodes, "rancheros-1", kinds.longhornNamespace),
+      },
+      {
+        title: "a backing image of Longhorn's on it",
+        breaks: () =>
+          createLonghornNode(lab, "rancheros-1").then(() =>
+            lab.status(
+              { ...kinds.longhornNodes, metadata: { name: "rancheros-1", namespace: kinds.longhornNamespace } },
+              { diskStatus: { disk: { scheduledBackingImage: { "image-1": 1 } } } },
+            ),
+          ),
+        says: /rancheros-1: Longhorn keeps data on it \(backing image image-1\)/,
+        mends: () => lab.api.remove(kinds.longhornNodes, "rancheros-1", kinds.longhornNamespace),
+      },
+      {
+        title: "Rancher itself, which has to take the node out",
+        breaks: async () => {
+          const containers = [{ name: "rancher", image: "rancher/rancher:v2.11.3" }];
+          const server = pod("rancher-6c5d", { containers }, false);
+          await lab.add({ ...server, metadata: { ...server.metadata, namespace: ranchersNamespace } });
+        },
+        says: /rancheros-1: Rancher itself runs on it \(pod cattle-system\/rancher-6c5d\) and on no node that stays.*kubectl cordon rancheros-1 rancheros-2/s,
       },
       {
         title: "a Service whose external address is the node's",

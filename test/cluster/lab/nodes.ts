@@ -31,6 +31,9 @@ export function jobThat(does: "runs" | "fails"): Record<string, string> {
   return { "home-cluster.test/job": does };
 }
 
+/** What tells kwok, on a pod template, that the pod takes the whole of its grace to shut down, and is not gone at once. */
+export const usesItsGrace = { "home-cluster.test/shutdown": "takes-its-grace" } as const;
+
 /** Adds nodes and returns once each is as ready as it was asked to be, and schedulers know it. */
 export async function addNodes(api: KubernetesApi, nodes: readonly SimulatedNode[]): Promise<void> {
   const before = (await api.list(kinds.nodes)).length;

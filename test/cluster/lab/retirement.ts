@@ -21,13 +21,14 @@ import type { HomeState } from "../../../rehearsal/home/state";
 import { startProxmox, type SimulatedProxmox } from "../../../rehearsal/simulators/proxmox";
 import { RancherApiSimulator, type RancherOptions } from "../../../rehearsal/simulators/rancher";
 import { Simulator } from "../../../rehearsal/simulators/server";
+import { grownOldNodes } from "../../support/grown-old-nodes";
 import { certificates } from "../../support/https";
 import { longhornNode, migratedHome } from "../../support/migrated-home";
 import { ApiClient } from "./api-client";
 import type { ControlPlane } from "./control-plane";
 import { createOnce, install, metallbFile, yamlObjects } from "./crds";
 import { longhornDefinitions } from "./longhorn-kinds";
-import { addNodes, readyPods } from "./nodes";
+import { addNodes, readyPods, usesItsGrace } from "./nodes";
 import { PatientClock } from "./patient-clock";
 import { until } from "./processes";
 
@@ -39,6 +40,9 @@ const definitionKind = "CustomResourceDefinition";
 
 /** Where the pods of a test run. */
 export const apps = "apps";
+
+/** Where Rancher's own pods run, where it runs in the cluster. */
+export const ranchersNamespace = "cattle-system";
 
 /** Tokens that the simulated systems take. */
 const tokens = {
@@ -85,6 +89,8 @@ export class RetirementLab {
     readonly plane: ControlPlane,
     readonly home: HomeState,
     readonly inputs: readonly RetirementInput[],
+    /** What the inputs were made of. */
+    readonly file: EnvironmentFile,
     private readonly raw: ApiClient,
     readonly proxmox: SimulatedProxmox,
     readonly rancher: Simulator,
@@ -96,7 +102,12 @@ export class RetirementLab {
   /** `old`: how many nodes are to go. The API server keeps what a lab before this one left, except for nodes and what ran on them. */
   static async start(plane: ControlPlane, distribution: Distribution, old = 3): Promise<RetirementLab> {
     await prepare(plane);
-    const { home, inputs, environment } = await migratedHome("home", (file) => (file.oldNodes = oldNodes(file, old)));
+    let raw: EnvironmentFile | undefined;
+    const { home, inputs, environment } = await migratedHome("home", (file) => {
+      file.oldNodes = grownOldNodes(file, old);
+      raw = file;
+    });
+    if (!raw) throw new Error("no environment file");
     home.rancher.distribution = distribution;
     for (const node of home.rancher.nodes)
       node.id =
@@ -118,7 +129,7 @@ export class RetirementLab {
       { certificate },
     );
     const caCertificate = certificate.ca;
-    const lab = new RetirementLab(plane, home, inputs, new ApiClient(plane.kubeconfig), proxmox, rancher, {
+    const lab = new RetirementLab(plane, home, inputs, raw, new ApiClient(plane.kubeconfig), proxmox, rancher, {
       proxmox: { endpoint: proxmox.url, token: tokens.proxmox, caCertificate },
       rancher: {
         ...{ url: rancher.url, token: tokens.rancher, clusterId: home.rancher.clusterId },
@@ -206,9 +217,20 @@ export class RetirementLab {
     if (code !== 200) throw new Error(JSON.stringify(body));
   }
 
-  /** So many ready pods of a Deployment that run on this node and may run on any, held by a disruption budget for each of `budgets`. */
-  async deploy(node: string, name: string, replicas = 2, budgets: readonly number[] = []): Promise<void> {
-    const staying = this.home.proxmox.vms.flatMap(({ name: other }) => (other.startsWith("debian") ? [other] : []));
+  /**
+   * So many ready pods of a Deployment that run on this node and may run on any, held by a disruption budget for each of `budgets`. They go at once, or take
+   * `graceSeconds` to shut down.
+   */
+  async deploy(
+    node: string,
+    name: string,
+    replicas = 2,
+    budgets: readonly number[] = [],
+    graceSeconds = 0,
+  ): Promise<void> {
+    const staying = this.home.proxmox.vms
+      .map(({ name: other }) => other)
+      .filter((other) => other !== node && other.startsWith("debian"));
     const schedulable = (unschedulable: true | null): Promise<unknown> =>
       Promise.all(staying.map((other) => this.api.patch(kinds.nodes, other, { spec: { unschedulable } })));
     const labels = { app: name };
@@ -218,7 +240,10 @@ export class RetirementLab {
     const required = { nodeSelectorTerms: [{ matchExpressions: [expression] }] };
     const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: required } };
     await schedulable(true);
-    await this.add(deployment(name, replicas, { affinity }));
+    const terminationGracePeriodSeconds = graceSeconds;
+    await this.add(
+      deployment(name, replicas, { affinity, terminationGracePeriodSeconds }, graceSeconds > 0 ? usesItsGrace : {}),
+    );
     await readyPods(this.api, replicas, { namespace: apps, labels });
     await schedulable(null);
     await until("the nodes that stay take pods", async () => {
@@ -355,6 +380,19 @@ export class RetirementLab {
   }
 }
 
+/** Everything stands, except for these. */
+export function without(before: Standing, ...gone: readonly string[]): Standing {
+  const left = (names: readonly string[]): readonly string[] => names.filter((name) => !gone.includes(name));
+  const { machines, rancher, etcd, nodes, cordoned } = before;
+  return {
+    machines: left(machines),
+    rancher: left(rancher),
+    etcd: left(etcd),
+    nodes: left(nodes),
+    cordoned: left(cordoned),
+  };
+}
+
 /** Longhorn's record of a node, holding these replicas. */
 export async function createLonghornNode(
   lab: RetirementLab,
@@ -366,7 +404,12 @@ export async function createLonghornNode(
   await lab.status(node, status);
 }
 
-export function deployment(name: string, replicas: number, change: object = {}): StoredObject {
+export function deployment(
+  name: string,
+  replicas: number,
+  change: object = {},
+  annotations: Readonly<Record<string, string>> = {},
+): StoredObject {
   const labels = { app: name };
   const containers = [{ name: "main", image: "example.test/main:1" }];
   return {
@@ -375,7 +418,10 @@ export function deployment(name: string, replicas: number, change: object = {}):
     spec: {
       replicas,
       selector: { matchLabels: labels },
-      template: { metadata: { labels }, spec: { containers, terminationGracePeriodSeconds: 0, ...change } },
+      template: {
+        metadata: { labels, annotations },
+        spec: { containers, terminationGracePeriodSeconds: 0, ...change },
+      },
     },
   } as StoredObject;
 }
@@ -392,7 +438,7 @@ export function changes(call: string): boolean {
   );
 }
 
-/** A call in words: `kubernetes.patch Node rancheros-1`. */
+/** A call in words: `kubernetes.patch Node rancheros-1`; Longhorn's objects are all called `Longhorn`. */
 function described(system: string, method: string, args: readonly unknown[]): string {
   const [first, second] = args;
   const object = typeof first === "object" ? (first as StoredObject) : undefined;
@@ -402,7 +448,7 @@ function described(system: string, method: string, args: readonly unknown[]): st
         method === "evict"
         ? `pod ${typeof first === "string" ? first.replace(/-[a-z0-9]+-[a-z0-9]{5}$/, "") : ""}`
         : args.filter((arg) => typeof arg === "string" || typeof arg === "number").join(" ")
-      : `${object.kind} ${typeof second === "string" ? second : (object.metadata?.name ?? "")}`;
+      : `${object.apiVersion?.startsWith("longhorn.io/") ? "Longhorn" : object.kind} ${typeof second === "string" ? second : (object.metadata?.name ?? "")}`;
   return `${system}.${method} ${what}`;
 }
 
@@ -416,7 +462,7 @@ async function prepare({ api }: ControlPlane): Promise<void> {
         (object as StoredObject).kind === definitionKind,
     ),
   ]);
-  for (const name of [apps, ledgerNamespace, kinds.longhornNamespace]) {
+  for (const name of [apps, ledgerNamespace, kinds.longhornNamespace, ranchersNamespace]) {
     try {
       await api.create({ ...kinds.namespaces, metadata: { name } });
     } catch (error) {
@@ -424,7 +470,9 @@ async function prepare({ api }: ControlPlane): Promise<void> {
     }
   }
   await until("service accounts are there", async () => {
-    if (!(await api.read({ apiVersion: "v1", kind: "ServiceAccount" }, "default", apps))) throw new Error("not yet");
+    for (const namespace of [apps, ranchersNamespace])
+      if (!(await api.read({ apiVersion: "v1", kind: "ServiceAccount" }, "default", namespace)))
+        throw new Error(`not yet in ${namespace}`);
   });
   await api.remove(kinds.leases, leaseName, leaseNamespace);
   for (const { metadata } of await api.list(deployments, { namespace: apps }))
@@ -441,24 +489,10 @@ async function prepare({ api }: ControlPlane): Promise<void> {
   ];
   for (const kind of leftovers)
     for (const { metadata } of await api.list(kind)) await api.remove(kind, metadata?.name ?? "", metadata?.namespace);
-  await until("nodes are gone", async () => {
-    const left = (await api.list(kinds.nodes)).map(({ metadata }) => metadata?.name);
-    if (left.length > 0) throw new Error(left.join(", "));
-  });
-}
-
-/** As many of the old nodes as are wanted, in the way of the first. */
-function oldNodes(
-  { oldNodes: [first] = [] }: EnvironmentFile,
-  count: number,
-): NonNullable<EnvironmentFile["oldNodes"]> {
-  if (!first) throw new Error("no old node to take after");
-  return Array.from({ length: count }, (_, index) => ({
-    ...first,
-    name: `rancheros-${index + 1}`,
-    vmId: 101 + index,
-    memory: 1,
-    mac: `BC:24:11:00:10:${index + 1 + 0x40}`,
-    address: `192.168.10.${51 + index}`,
-  }));
+  // Removed in the foreground: the garbage collector has to know the kind first, and to come by.
+  for (const kind of leftovers)
+    await until(`${kind.apiVersion} ${kind.kind}: all gone`, async () => {
+      const left = (await api.list(kind)).map(({ metadata }) => metadata?.name);
+      if (left.length > 0) throw new Error(left.join(", "));
+    });
 }

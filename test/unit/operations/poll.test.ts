@@ -8,7 +8,7 @@ const start = 1_000_000;
 
 /** Runs `waitFor` and returns its answer or refusal with the seconds that passed and the times of its looks. */
 async function run<T>(
-  options: Partial<typeof wait> & { readonly everySeconds?: number },
+  options: Partial<typeof wait> & { readonly everySeconds?: number; readonly firstSeconds?: number },
   probe: (look: number) => Promise<T | undefined>,
 ): Promise<{ answer: T | undefined; error: unknown; seconds: number; looks: number[] }> {
   const clock = new VirtualClock(start);
@@ -36,6 +36,15 @@ describe("waitFor (on virtual time: does not prove that the real clock sleeps)",
   it("looks as often as it is told", async () => {
     const { looks } = await run({ everySeconds: 20 }, async (look) => (look === 3 ? "there" : undefined));
     assert.deepEqual(looks, [0, 20, 40]);
+  });
+
+  it("looks soon where it is told so, later a twentieth of the time so far apart, and never less often than it is told", async () => {
+    const { looks } = await run({ timeoutSeconds: 600, everySeconds: 5, firstSeconds: 1 }, async () => undefined);
+    assert.deepEqual(looks.slice(0, 4), [0, 1, 2, 3]);
+    const gaps = looks.slice(1).map((at, index) => at - (looks[index] ?? 0));
+    for (const [index, gap] of gaps.entries())
+      assert.ok(Math.abs(gap - Math.min(5, Math.max(1, (looks[index] ?? 0) / 20))) < 0.01, `${looks[index]} s: ${gap}`);
+    assert.deepEqual([gaps[0], gaps.at(-1)], [1, 5]);
   });
 
   for (const answer of [false, 0, "", null]) {

@@ -187,7 +187,7 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
     await assert.rejects(api.read(nodes, "debian-1"), { reason: "NotKubernetes" });
   });
 
-  it("lists with a label selector, in one namespace or in all, and fills in what the server leaves out of items", async () => {
+  it("lists with a label selector, in one namespace or in all, or of one node, and fills in what the server leaves out of items", async () => {
     reply = ({ path }) =>
       path.endsWith("/pods")
         ? { body: { kind: "PodList", apiVersion: "v1", items: [{ metadata: { name: "a" } }] } }
@@ -197,6 +197,7 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
       [{ apiVersion: "v1", kind: "Pod", metadata: { name: "a" } }],
     );
     await api.list(pods);
+    await api.list(pods, { onNode: "debian-1" });
     assert.deepEqual(
       asked().map(({ path, query }) => ({ path, query })),
       [
@@ -205,6 +206,7 @@ describe("operations/clients/kubernetes, against an HTTP server that records req
           query: { labelSelector: "app=ingress-nginx,tier=x" },
         },
         { path: "/api/v1/pods", query: {} },
+        { path: "/api/v1/pods", query: { fieldSelector: "spec.nodeName=debian-1" } },
       ],
     );
   });

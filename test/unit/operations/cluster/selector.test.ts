@@ -89,6 +89,12 @@ describe("Kubernetes' own matching rules", () => {
     assert.equal(tolerates(undefined, node({}, [{ key: "a", effect: "PreferNoSchedule" }])), true);
   });
 
+  it("the taint of a cordon, which lags behind it, says nothing: the node itself does", () => {
+    const lagging = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+    assert.equal(tolerates(undefined, node({}, [lagging])), true);
+    assert.equal(tolerates(undefined, node({}, [lagging, taint])), false);
+  });
+
   it("a node takes pods when it is Ready and not cordoned", () => {
     assert.equal(takesPods(node()), true);
     assert.equal(takesPods({ ...node(), spec: { unschedulable: true } }), false);

@@ -100,6 +100,19 @@ describe("a Debian node leaving on the pretend home (does not prove what real sy
     assert.ok(!home.kubernetes.objects.some((object) => object.metadata?.name === "debian-3"));
   });
 
+  it("a finalizer of Longhorn's that lets go of the node some time after its removal was asked", async () => {
+    const { clients, input, clock, home } = await beforeLeaving();
+    const remove = clients.kubernetes.remove.bind(clients.kubernetes);
+    clients.kubernetes.remove = async (kind, ...rest) => {
+      if (kind !== longhornNodes) return remove(kind, ...rest);
+      void clock.sleep(2_000).then(() => remove(kind, ...rest));
+    };
+    const before = clock.now();
+    await leave.run(input, clients);
+    assert.ok(clock.now() - before < 120_000, `${clock.now() - before} ms`);
+    assert.ok(!home.kubernetes.objects.some((object) => object.metadata?.name === "debian-3"));
+  });
+
   it("Longhorn that never lets go of the node ends in a refusal that can only go on", async () => {
     const { clients, input, home } = await beforeLeaving();
     clients.kubernetes.remove = async (kind) => {

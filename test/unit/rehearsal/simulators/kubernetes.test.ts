@@ -177,6 +177,15 @@ describe("rehearsal/simulators/kubernetes, asked by the real client (does not pr
     assert.deepEqual((await refusal(client.remove(volumes, "v"))).slice(0, 2), [403, "Forbidden"]);
   });
 
+  it("lists the pods of one node", async () => {
+    const all = await client.list(pods);
+    const [node] = all.flatMap(({ spec }) => spec?.nodeName ?? []);
+    assert.ok(node);
+    const here = all.filter(({ spec }) => spec?.nodeName === node);
+    assert.ok(here.length < all.length);
+    assert.deepEqual(await client.list(pods, { onNode: node }), here);
+  });
+
   it("knows no other path, method, selector or form of patch", async () => {
     const table: [string, string, number][] = [
       ["GET", "/openapi/v3", 404],
@@ -184,6 +193,8 @@ describe("rehearsal/simulators/kubernetes, asked by the real client (does not pr
       ["GET", "/api/v1/namespaces/x/nodes", 404],
       ["GET", "/api/v1/pods/x", 404],
       ["GET", "/api/v1/nodes?fieldSelector=metadata.name%3Dx", 400],
+      ["GET", "/api/v1/nodes?fieldSelector=spec.nodeName%3Dx", 400],
+      ["GET", "/api/v1/pods?fieldSelector=spec.nodeName!%3Dx", 400],
       ["GET", "/api/v1/nodes?labelSelector=a%20in%20(b)", 400],
       ["PATCH", "/api/v1/nodes/rancheros-1", 415],
       ["DELETE", "/api/v1/nodes", 405],
