@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stringify } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 import type { Kind, KubernetesApi } from "../../../operations/clients";
 import { kubernetesClient } from "../../../operations/clients/kubernetes";
+import { migrationLabels } from "../../../operations/volumes/migration-pod";
 import { kubernetesModules, program } from "./build";
 import { Authority, type Pair } from "./certificates";
 import { answers, freePorts, Program, until } from "./processes";
@@ -21,6 +22,11 @@ export interface ControlPlaneOptions {
    * false, as in the distributions.
    */
   readonly callsEndpoints?: boolean;
+  /**
+   * Leaves the pods of migrations, and those that say so (`realPods`), to somebody who runs them: kwok does nothing to them, and logs are asked for at the nodes'
+   * own addresses. Default false: kwok plays all pods.
+   */
+  readonly realPods?: boolean;
 }
 
 export type Minor = "oldest" | "newest";
@@ -32,6 +38,9 @@ export const podRange = "10.42.0.0/16";
 
 /** Nodes with this annotation are kwok's. */
 export const simulated = { "home-cluster.test/node": "kwok" } as const;
+
+/** Pods with this annotation are run for real, where the control plane was started so. */
+export const realPods = { "home-cluster.test/kubelet": "real" } as const;
 
 /** One line of the audit log: an answered request. */
 export interface AuditEvent {
@@ -81,6 +90,7 @@ export class ControlPlane {
     readonly ports: Readonly<Record<"api" | "etcd" | "etcdPeer" | "controllers" | "scheduler" | "kwok", number>>,
     private readonly address: string | undefined,
     private readonly callsEndpoints: boolean,
+    private readonly realPods: boolean,
   ) {
     this.server = `https://127.0.0.1:${ports.api}`;
     this.kubeconfig = this.kubeconfigOf("operator", operator);
@@ -92,6 +102,7 @@ export class ControlPlane {
     minor = "newest",
     address,
     callsEndpoints = false,
+    realPods = false,
   }: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const { name, version } = kubernetesModules()[minor];
     const folder = mkdtempSync(join(tmpdir(), `control-plane-${minor}-`));
@@ -100,7 +111,17 @@ export class ControlPlane {
     const ports = { api, etcd, etcdPeer, controllers, scheduler, kwok };
     const authority = new Authority(join(folder, "tls"));
     const operator = authority.client("operator", ["system:masters"]);
-    const plane = new ControlPlane(version, name, folder, authority, operator, ports, address, callsEndpoints);
+    const plane = new ControlPlane(
+      version,
+      name,
+      folder,
+      authority,
+      operator,
+      ports,
+      address,
+      callsEndpoints,
+      realPods,
+    );
     try {
       await plane.startParts();
       return plane;
@@ -227,6 +248,8 @@ export class ControlPlane {
       "--enable-admission-plugins=NodeRestriction,PodSecurity",
       `--service-cluster-ip-range=${serviceRange}`,
       ...(this.callsEndpoints ? ["--enable-aggregator-routing=true"] : []),
+      // Nobody resolves the names of nodes here.
+      ...(this.realPods ? ["--kubelet-preferred-address-types=InternalIP"] : []),
       ...[`--service-account-issuer=${issuer}`, `--service-account-key-file=${this.file("tls/accounts.pub")}`],
       `--service-account-signing-key-file=${this.file("tls/accounts.key")}`,
       "--allow-privileged=true",
@@ -266,12 +289,13 @@ export class ControlPlane {
   }
 
   private startKwok(): Program {
+    this.write("stages.yaml", stages(this.realPods));
     this.write("kwok.kubeconfig", this.kubeconfigFor("kwok", ["system:masters"]));
     const [annotation] = Object.entries(simulated);
     return this.run("kwok", [
       program("kwok", "kwok"),
       `--kubeconfig=${this.file("kwok.kubeconfig")}`,
-      `--config=${join(__dirname, "stages.yaml")}`,
+      `--config=${this.file("stages.yaml")}`,
       `--manage-nodes-with-annotation-selector=${annotation?.join("=")}`,
       // Without leases its nodes flap (tried).
       "--node-lease-duration-seconds=40",
@@ -310,6 +334,36 @@ export class ControlPlane {
   private write(name: string, text: string): void {
     writeFileSync(this.file(name), text, { mode: 0o600 });
   }
+}
+
+/** What kwok is told to do, without the pods that somebody runs. */
+function stages(withoutReal: boolean): string {
+  const text = readFileSync(join(__dirname, "stages.yaml"), "utf8");
+  if (!withoutReal) return text;
+  const [[key, value] = ["", ""]] = Object.entries(realPods);
+  const [[label, part] = ["", ""]] = Object.entries(migrationLabels).filter(([name]) => name.endsWith("part-of"));
+  const others = [
+    { key: `.metadata.annotations["${key}"]`, operator: "NotIn", values: [value] },
+    { key: `.metadata.labels["${label}"]`, operator: "NotIn", values: [part] },
+  ];
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as Stage)
+    .map(({ spec, ...stage }) => ({
+      ...stage,
+      spec:
+        spec.resourceRef.kind === "Pod"
+          ? { ...spec, selector: { matchExpressions: [...spec.selector.matchExpressions, ...others] } }
+          : spec,
+    }))
+    .map((stage) => stringify(stage))
+    .join("---\n");
+}
+
+interface Stage {
+  readonly spec: {
+    readonly resourceRef: { readonly kind: string };
+    readonly selector: { readonly matchExpressions: readonly object[] };
+  };
 }
 
 const auditPolicy = {
